@@ -1,0 +1,242 @@
+"""The shape of answers, for the OpenAPI document and for readers.
+
+Answers are written by the solvers and sent as the bytes that are stored; these models describe
+them and are checked against real answers in the tests.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+Word = Literal["yes", "no", "unknown"]
+Point = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "Shaped like `parameters`; more than 10,000 numbers by reference.",
+            "anyOf": [
+                {"type": "array", "items": {}},
+                {
+                    "type": "object",
+                    "properties": {
+                        "npy": {"type": "string"},
+                        "shape": {"type": "array", "items": {"type": "integer"}},
+                    },
+                    "required": ["npy", "shape"],
+                },
+                {"type": "null"},
+            ],
+        }
+    ),
+]
+
+
+class ResponseModel(BaseModel):
+    """Later versions may add fields; numbers are finite."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+class Termination(ResponseModel):
+    """Why the work stopped."""
+
+    reason: Literal["proved", "refuted", "limit", "numerical"]
+    limit: Literal["none", "time", "memory", "patterns", "nodes", "precision"]
+    detail: str | None
+
+
+class Violation(ResponseModel):
+    """An example (counted from 1) whose margin is too small."""
+
+    example: int
+    margin: float
+
+
+class Feasibility(ResponseModel):
+    """Margins after the parameters were multiplied by ``scale``."""
+
+    feasible: bool
+    scale: float | None
+    margins: Point
+    violations: list[Violation]
+
+
+class Kink(ResponseModel):
+    """A pre-activation at zero that carries weight, and the slope chosen there."""
+
+    layer: int
+    neuron: int
+    example: int
+    slope: float
+
+
+class Kkt(ResponseModel):
+    """Is the point an (eps, delta)-KKT point?"""
+
+    answer: Word
+    multipliers: Point
+    unique: bool | None
+    residual: float | None
+    relative_residual: float | None
+    complementarity: float | None
+    layer_residuals: list[float] | None
+    kinks: list[Kink]
+    kink_count: int
+    descent_direction: Point
+    reason: str | None
+
+
+class Witness(ResponseModel):
+    """An exactly feasible better point at a distance."""
+
+    point: Point
+    distance: float
+    objective: float
+
+
+class Local(ResponseModel):
+    """Is the point a local optimum?"""
+
+    answer: Word
+    method: str | None
+    radius: float | None
+    slack: float | None
+    witness: list[Witness] | None
+    robust_radius: float | None
+    reason: str | None
+
+
+class Numerical(ResponseModel):
+    """What a floating-point solver says without proof; it never makes an answer."""
+
+    answer: Word
+    lower_bound: float
+    solver: str
+    tolerance: float
+
+
+class Global(ResponseModel):
+    """Is the point a global optimum?"""
+
+    answer: Word
+    method: str | None
+    lower_bound: float | None
+    gap: float | None
+    better_point: Point
+    better_objective: float | None
+    numerical: Numerical | None
+    reason: str | None
+
+
+class Layer(ResponseModel):
+    """The same questions for one layer (counted from 1), the others frozen."""
+
+    layer: int
+    local: Local | None
+    global_: Annotated[Global | None, Field(alias="global")]
+
+
+class Predictor(ResponseModel):
+    """A linear network's predictor and its norm against the least norm of any separator."""
+
+    norm: Literal["l2", "l1", "lp", "fourier_lp"]
+    p: float
+    beta: Point
+    objective: float
+    optimum: float | None
+    local: Word
+    global_: Annotated[Word, Field(alias="global")]
+
+
+class Theorem(ResponseModel):
+    """A result of the paper: whether it applies here, and what it then says."""
+
+    name: str
+    applies: bool
+    says: str
+
+
+class KktAnswer(ResponseModel):
+    """The answer of /v1/kkt."""
+
+    id: str = Field(pattern="^cert_[0-9a-f]{64}$")
+    name: str | None
+    feasibility: Feasibility
+    kkt: Kkt | None
+    termination: Termination
+    tolerances: dict[str, float]
+    versions: dict[str, str]
+    timings: dict[str, float]
+
+
+class Certification(ResponseModel):
+    """The answer of /v1/certify; a question that was not asked is null."""
+
+    id: str = Field(pattern="^cert_[0-9a-f]{64}$")
+    name: str | None
+    verdict: Literal[
+        "infeasible",
+        "not_kkt",
+        "not_local_optimum",
+        "local_optimum",
+        "global_optimum",
+        "inconclusive",
+    ]
+    termination: Termination
+    summary: str
+    objective: float | None
+    point: Point
+    feasibility: Feasibility
+    kkt: Kkt | None
+    local: Local | None
+    global_: Annotated[Global | None, Field(alias="global")]
+    layers: list[Layer] | None
+    predictor: Predictor | None
+    theorems: list[Theorem]
+    tolerances: dict[str, float]
+    certificate: dict[str, Any] | None
+    versions: dict[str, str]
+    timings: dict[str, float]
+
+
+class Example(ResponseModel):
+    """A construction of the paper; ``request`` is ready to POST to /v1/certify."""
+
+    name: str
+    title: str
+    request: dict[str, Any]
+    expected: dict[str, Any]
+    initial_parameters: list[Any] | None
+
+
+class ExampleList(ResponseModel):
+    """All constructions."""
+
+    examples: list[Example]
+
+
+class Health(ResponseModel):
+    """The service answers."""
+
+    status: Literal["ok", "ready"]
+    version: str
+
+
+class FieldProblem(ResponseModel):
+    """One wrong field, by its JSON pointer in the request."""
+
+    pointer: str
+    message: str
+
+
+class ProblemDocument(ResponseModel):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None
+    errors: list[FieldProblem] = Field(default=[], max_length=20)

@@ -1,0 +1,50 @@
+"""POST /v1/certify and POST /v1/kkt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.body import receive_request
+from service.disconnect import unless_disconnected
+from service.openapi import problem_responses, request_body
+from service.responses import Certification, KktAnswer
+from service.work import Question, Task
+
+router = APIRouter(tags=["certificates"])
+_PROBLEMS: dict[int | str, dict[str, Any]] = problem_responses(
+    400, 401, 408, 413, 415, 422, 500, 503, 507
+)
+
+
+async def _answer(request: Request, question: Question) -> Response:
+    state = request.app.state
+    checked = await receive_request(request, state.settings)
+    body = await unless_disconnected(request, state.runner.run(Task.of(question, checked)))
+    return Response(body, media_type="application/json")
+
+
+@router.post(
+    "/v1/certify",
+    summary="Certify a point: feasible? KKT? locally, globally optimal?",
+    response_model=Certification,
+    responses=_PROBLEMS,
+    openapi_extra=request_body("SolveRequest"),
+)
+async def certify(request: Request) -> Response:
+    """Always 200 with what was established within the budget: a verdict is not an error."""
+    return await _answer(request, "certify")
+
+
+@router.post(
+    "/v1/kkt",
+    summary="Only the KKT question: for large networks",
+    response_model=KktAnswer,
+    responses=_PROBLEMS,
+    openapi_extra=request_body("SolveRequest"),
+)
+async def kkt(request: Request) -> Response:
+    """The multipliers and residuals of a point; takes the same request as certify."""
+    return await _answer(request, "kkt")

@@ -1,0 +1,72 @@
+"""The shape of requests: strict models over arrays that were decoded before."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FailFast, Field, InstanceOf, WithJsonSchema
+
+from solvers.network.specification import NetworkSpec
+from solvers.options import Options
+
+MAX_NAME = 200
+MAX_LAYERS = 200
+
+_NPY = {
+    "type": "object",
+    "properties": {"npy": {"type": "string", "contentEncoding": "base64"}},
+    "required": ["npy"],
+    "additionalProperties": False,
+    "description": "A .npy file: float64, float32 or integers, any byte order, C or Fortran.",
+}
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    """The JSON schema of ``levels`` nested lists of numbers."""
+    schema: dict[str, Any] = {"type": "number"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+def _array(description: str, *levels: int) -> WithJsonSchema:
+    lists = [_nested(level) for level in levels]
+    return WithJsonSchema({"anyOf": [*lists, _NPY], "description": description})
+
+
+_Labels = {"type": "array", "items": {"enum": [-1, 1]}, "minItems": 1}
+
+Inputs = Annotated[InstanceOf[np.ndarray[Any, Any]], _array("One row per example.", 2)]
+Labels = Annotated[
+    InstanceOf[np.ndarray[Any, Any]],
+    WithJsonSchema({"anyOf": [_Labels, _NPY], "description": "-1 or 1 per example."}),
+]
+LayerParameters = Annotated[
+    InstanceOf[np.ndarray[Any, Any]], _array("A matrix, or the same numbers flat.", 1, 2, 4)
+]
+
+
+class RequestModel(BaseModel):
+    """Unknown fields are refused and nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Dataset(RequestModel):
+    """The examples and their labels."""
+
+    x: Inputs
+    y: Labels
+
+
+class SolveRequest(RequestModel):
+    """A network, a data set and a point in parameter space, with what is asked about it."""
+
+    name: str | None = Field(None, max_length=MAX_NAME, description="A label of your own.")
+    network: NetworkSpec
+    dataset: Dataset
+    parameters: Annotated[list[LayerParameters], FailFast()] = Field(
+        min_length=1, max_length=MAX_LAYERS, description="One entry per layer, in order."
+    )
+    options: Options = Options()

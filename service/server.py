@@ -1,0 +1,48 @@
+"""Serve in the foreground: one event loop, h11, bounded waits, a stop that ends."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import uvicorn
+
+from service import logs
+from service.app import create_app
+from service.protocol import DeadlineH11Protocol, with_header_timeout
+from service.settings import Settings, environment_name
+
+
+class UnsafeAddressError(Exception):
+    """The address is open to others and no key is set."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(settings: Settings, *, insecure: bool = False) -> None:
+    """Run until SIGTERM or SIGINT."""
+    if not (is_loopback(settings.host) or settings.api_keys or insecure):
+        raise UnsafeAddressError(
+            f"{settings.host} can be reached from other machines: set "
+            f"{environment_name('api_keys')}, or pass --insecure to serve without keys"
+        )
+    logs.configure()
+    protocol: type[DeadlineH11Protocol] = with_header_timeout(settings.header_timeout)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+    )

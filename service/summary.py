@@ -1,0 +1,60 @@
+"""An answer for people, on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_ROWS = (
+    ("kkt", "KKT point", ("relative_residual", "complementarity", "unique", "kink_count")),
+    ("local", "local optimum", ("method", "radius", "slack", "robust_radius")),
+    ("global", "global optimum", ("method", "lower_bound", "gap", "better_objective")),
+)
+
+
+def show(body: dict[str, Any]) -> None:
+    """Print the verdict, then each question with its answer and numbers."""
+    console = Console(highlight=False)
+    if body.get("name"):
+        console.print(Text(body["name"], style="bold"))
+    if "verdict" in body:
+        console.print(Text(body["verdict"].replace("_", " "), style="bold"))
+        console.print(Text(body["summary"]))
+    console.print(_table(body))
+    console.print(Text(body["id"], style="dim"))
+
+
+def _table(body: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("question", "answer", "numbers"):
+        table.add_column(heading)
+    table.add_row("feasible", *_feasibility(body["feasibility"]))
+    for key, label, numbers in _ROWS:
+        found = body.get(key)
+        if found is not None:
+            table.add_row(label, found["answer"], Text(_numbers(found, numbers)))
+    return table
+
+
+def _feasibility(found: dict[str, Any]) -> tuple[str, str]:
+    if found["feasible"]:
+        return "yes", f"scale {_short(found['scale'])}"
+    worst = ", ".join(
+        f"example {v['example']}: margin {_short(v['margin'])}" for v in found["violations"][:5]
+    )
+    return "no", worst
+
+
+def _numbers(found: dict[str, Any], names: tuple[str, ...]) -> str:
+    told = [f"{n.replace('_', ' ')} {_short(found[n])}" for n in names if found.get(n) is not None]
+    reason = found.get("reason")
+    return "; ".join([*told, *([reason] if reason else [])])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

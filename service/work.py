@@ -1,0 +1,235 @@
+"""What runs in a worker process: one task, from arrays to the stored bytes of the answer.
+
+The solvers report a complete, honest answer after each stage. The latest of them is kept, and
+written to a file once the task has taken a while, so that the parent can answer with it when it
+has to kill the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import orjson
+
+from service.process_limits import die_with_parent, memory_limit
+from service.schemas import SolveRequest
+from service.store import CertificateStore
+from solvers.errors import FieldError, InputError, UnsupportedNetworkError
+
+Question = Literal["certify", "kkt"]
+
+WRITE_AFTER = 0.02
+"""Seconds from which on every report is written at once: native code may never return."""
+FLUSH_AFTER = 0.1
+"""Seconds after which an earlier report is written by a timer."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
+class Result(Protocol):
+    """What the solvers return."""
+
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Large arrays that the body refers to."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body of the answer, in JSON types."""
+
+
+Report = Callable[[Result], None]
+Solver = Callable[["Task", Report], Result]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question about one point, ready to be sent to a worker."""
+
+    question: Question
+    network: Mapping[str, Any]
+    x: np.ndarray[Any, Any]
+    y: np.ndarray[Any, Any]
+    parameters: list[np.ndarray[Any, Any]]
+    options: dict[str, Any]
+    name: str | None
+    time_limit: float
+    max_memory_mb: int
+
+    @classmethod
+    def of(cls, question: Question, request: SolveRequest) -> Task:
+        """The task of a checked request."""
+        return cls(
+            question=question,
+            network=request.network.model_dump(exclude_unset=True),
+            x=request.dataset.x,
+            y=request.dataset.y,
+            parameters=request.parameters,
+            options=request.options.model_dump(),
+            name=request.name,
+            time_limit=request.options.time_limit,
+            max_memory_mb=request.options.max_memory_mb,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of an answer and the ``.npy`` files that it refers to."""
+
+    identity: str
+    body: bytes
+    arrays: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The solvers found the request to be nonsense."""
+
+    errors: tuple[FieldError, ...]
+    unsupported: bool
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """The memory limit was hit; ``report`` is the last answer before that, if any."""
+
+    report: Answer | None
+
+
+@dataclass(frozen=True)
+class StorageFull:
+    """The answer could not be written."""
+
+
+Outcome = Answer | Refusal | Exhausted | StorageFull
+
+
+def run(task: Task, solver: Solver, data_dir: Path, report_file: Path) -> Outcome:
+    """Solve within the memory limit, then store the answer; the entry of a worker process."""
+    reports = Reports(report_file)
+    try:
+        with memory_limit(task.max_memory_mb):
+            outcome: Outcome = render(solver(task, reports))
+    except InputError as error:
+        return Refusal(error.errors, isinstance(error, UnsupportedNetworkError))
+    except MemoryError:
+        outcome = Exhausted(None)
+    finally:
+        reports.close()
+    if isinstance(outcome, Exhausted):
+        return Exhausted(reports.last())
+    return keep(outcome, data_dir)
+
+
+def keep(answer: Outcome, data_dir: Path) -> Outcome:
+    """Store an answer; what is stored under its id is what is answered."""
+    if not isinstance(answer, Answer):
+        return answer
+    try:
+        stored = CertificateStore(data_dir).put(answer.identity, answer.body, answer.arrays)
+    except OSError as error:
+        if error.errno in _FULL:
+            return StorageFull()
+        raise
+    return Answer(answer.identity, stored)
+
+
+def solve(task: Task, report: Report) -> Result:
+    """Ask the library; imported here so that the HTTP process need not load it."""
+    import solvers
+
+    function = solvers.certify if task.question == "certify" else solvers.kkt
+    dataset = {"x": task.x, "y": task.y}
+    result: Result = function(
+        dict(task.network),
+        dataset,
+        task.parameters,
+        name=task.name,
+        report=report,
+        **task.options,
+    )
+    return result
+
+
+def render(result: Result) -> Answer:
+    """The bytes of a result."""
+    body = result.to_dict()
+    arrays = {name: npy_bytes(array) for name, array in result.arrays.items()}
+    return Answer(body["id"], orjson.dumps(body), arrays)
+
+
+def npy_bytes(array: np.ndarray[Any, Any]) -> bytes:
+    """An array as the bytes of a ``.npy`` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def start_worker() -> None:
+    """Make a new process ready: it dies with the service and has the solvers loaded."""
+    die_with_parent()
+    import solvers  # noqa: F401
+
+
+def ready() -> bool:
+    """The smallest task: a worker that answers it is warm."""
+    return True
+
+
+class Reports:
+    """The latest report of a task, written to a file by the time that it may be needed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._latest: Result | None = None
+        self._started = time.monotonic()
+        self._timer = threading.Timer(FLUSH_AFTER, self._flush)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __call__(self, result: Result) -> None:
+        """Take the place of the report before."""
+        with self._lock:
+            self._latest = result
+        if time.monotonic() - self._started >= WRITE_AFTER:
+            self._flush()
+
+    def last(self) -> Answer | None:
+        """The latest report as an answer."""
+        with self._lock:
+            return None if self._latest is None else render(self._latest)
+
+    def close(self) -> None:
+        """No more is written after this."""
+        self._timer.cancel()
+
+    def _flush(self) -> None:
+        with self._lock:
+            if self._latest is not None:
+                _replace(self._file, pickle.dumps(render(self._latest)))
+
+
+def _replace(file: Path, content: bytes) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_bytes(content)
+    os.replace(fresh, file)
+
+
+def read_report(file: Path) -> Answer | None:
+    """The last report that a killed worker wrote, if it wrote one; the file is removed."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    file.unlink()
+    answer: Answer = pickle.loads(content)  # noqa: S301 - written by our own worker
+    return answer

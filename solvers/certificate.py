@@ -1,0 +1,165 @@
+"""What was claimed, and the numbers that prove it: one typed record per claim.
+
+An exact checker needs nothing but these records and the problem. Claim names are those of the
+HTTP contract. Vectors are in internal units (see :mod:`solvers.problem`); each double is a
+rational number, and a claim is about exactly that number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SubgradientColumn:
+    """One vertex of example ``example``'s subdifferential with its weight.
+
+    ``slopes`` lists (layer, neuron, slope) of the kinks of that example, 0-based; every kink that
+    is not listed has slope 0. The multiplier of an example is the sum of its columns' weights.
+    """
+
+    example: int
+    weight: float
+    slopes: tuple[tuple[int, int, float], ...]
+
+
+@dataclass(frozen=True)
+class Feasible:
+    """feasible: every margin of ``theta`` is at least 1, exactly."""
+
+    theta: Vector
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """infeasible: the listed examples (0-based) have margins below what is needed."""
+
+    theta: Vector
+    examples: tuple[int, ...]
+    data_alone: str | None
+
+
+@dataclass(frozen=True)
+class Kkt:
+    """kkt: ``||theta - sum w_c h_c|| <= eps ||theta||``, ``sum w_c (q - 1) <= delta ||theta||^2``.
+
+    Slopes are free where ``|z| <= kink ||w_j|| ||input||``.
+    """
+
+    theta: Vector
+    eps: float
+    delta: float
+    kink: float
+    columns: tuple[SubgradientColumn, ...]
+
+
+@dataclass(frozen=True)
+class NotKkt:
+    """not_kkt: ``<h, d> >= -t (q_i - 1)`` for all outer h; ``<theta, d> < -eps|theta|-t delta|theta|^2``.
+
+    ``direction`` need not be of unit norm: eps is multiplied by its norm.
+    """
+
+    theta: Vector
+    eps: float
+    delta: float
+    kink: float
+    direction: Vector
+    price: float
+
+
+@dataclass(frozen=True)
+class GlobalLowerBound:
+    """global_lower_bound: every feasible point has objective >= ``value``.
+
+    ``rule`` names the inequality (documented at the method that makes it); ``alpha`` are its
+    non-negative weights on the examples.
+    """
+
+    value: float
+    rule: str
+    alpha: Vector
+
+
+@dataclass(frozen=True)
+class LocalLowerBound:
+    """local_lower_bound: every feasible point within ``radius`` has objective >= ``value``."""
+
+    theta: Vector
+    radius: float
+    value: float
+    rule: str
+    alpha: Vector
+    sigma: Vector | None = None
+
+
+@dataclass(frozen=True)
+class BetterPoint:
+    """better_point: ``better`` is feasible with objective at most ``value``."""
+
+    theta: Vector
+    better: Vector
+    value: float
+
+
+@dataclass(frozen=True)
+class DescentWitness:
+    """descent_witness: each point is feasible and lower, at distances falling to the resolution.
+
+    ``layer`` (0-based) where only that layer moves (Problem 3).
+    """
+
+    theta: Vector
+    points: tuple[Vector, ...]
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class LayerLowerBound:
+    """layer_lower_bound: Problem 3 of ``layer`` has value >= ``value`` (within ``radius``)."""
+
+    theta: Vector
+    layer: int
+    value: float
+    radius: float | None
+    alpha: Vector
+
+
+@dataclass(frozen=True)
+class LayerBetterPoint:
+    """layer_better_point: ``better`` differs from ``theta`` in ``layer`` only, feasible, lower."""
+
+    theta: Vector
+    layer: int
+    better: Vector
+    value: float
+
+
+@dataclass(frozen=True)
+class PredictorLowerBound:
+    """predictor_lower_bound: every separator has ``norm`` (exponent ``p``) >= ``value``."""
+
+    norm: str
+    p: float
+    value: float
+    alpha: Vector
+
+
+Claim = (
+    Feasible
+    | Infeasible
+    | Kkt
+    | NotKkt
+    | GlobalLowerBound
+    | LocalLowerBound
+    | BetterPoint
+    | DescentWitness
+    | LayerLowerBound
+    | LayerBetterPoint
+    | PredictorLowerBound
+)

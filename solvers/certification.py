@@ -1,0 +1,282 @@
+"""``certify`` and ``kkt``: from a request to the answer.
+
+>>> from solvers import certify
+>>> answer = certify(
+...     {"type": "fully_connected", "widths": [2, 2, 1], "activation": "relu"},
+...     {"x": [[1, 0.25], [-1, 0.25]], "y": [1, 1]},
+...     [[[0, 2], [0, 0]], [[2, 0]]],
+... )
+>>> answer.verdict
+<Verdict.NOT_LOCAL_OPTIMUM: 'not_local_optimum'>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib import metadata
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+
+from solvers.answer import Json, Writer, identified
+from solvers.budget import Budget
+from solvers.errors import InputError
+from solvers.findings import Answer, Verdict
+from solvers.kinks import has_zero_input, has_zero_neuron
+from solvers.network import Network, field_errors
+from solvers.options import Options
+from solvers.pipeline import Progress, close_under_implication, run
+from solvers.placing import Placement, place
+from solvers.problem import Problem, parse_dataset
+from solvers.theorems import TheoremNote, theorems_that_apply
+from solvers.wording import summary, termination
+
+Vector = NDArray[np.float64]
+Question = Literal["certify", "kkt"]
+
+
+@dataclass(frozen=True)
+class Certification:
+    """The answer about one point; ``to_dict()`` is the body that the service sends.
+
+    ``point`` is theta in the user's units (flat, p numbers), after scaling to margin 1.
+    """
+
+    question: Question
+    name: str | None
+    options: Options
+    placement: Placement
+    progress: Progress | None
+    theorems: tuple[TheoremNote, ...]
+    partial: bool = False
+    arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The one word, first that applies."""
+        if self.progress is None:
+            return Verdict.INFEASIBLE if self.placement.violations else Verdict.INCONCLUSIVE
+        done = self.progress
+        if done.kkt is not None and done.kkt.answer is Answer.NO:
+            return Verdict.NOT_KKT
+        if done.local is not None and self._asked_local and done.local.answer is Answer.NO:
+            return Verdict.NOT_LOCAL_OPTIMUM
+        if done.global_ is not None and self._asked_global and done.global_.answer is Answer.YES:
+            return Verdict.GLOBAL_OPTIMUM
+        if done.local is not None and self._asked_local and done.local.answer is Answer.YES:
+            return Verdict.LOCAL_OPTIMUM
+        return Verdict.INCONCLUSIVE
+
+    @property
+    def _asked_local(self) -> bool:
+        return "local" in self.options.questions
+
+    @property
+    def _asked_global(self) -> bool:
+        return "global" in self.options.questions
+
+    @property
+    def point(self) -> Vector:
+        """The certified parameters in the user's units (p)."""
+        problem = self.placement.problem
+        return problem.to_user(self.placement.theta)
+
+    @property
+    def objective(self) -> float | None:
+        """1/2 ||theta||^2 in the user's units; None where infeasible."""
+        if self.progress is None:
+            return None
+        return self.progress.point.objective * self.placement.problem.squared_unit
+
+    def to_dict(self) -> Json:
+        """The answer in plain JSON types, with its ``id``."""
+        return self._body
+
+    @cached_property
+    def _body(self) -> Json:
+        writer = Writer(self.placement.problem, self.options)
+        body = self._certify_body(writer) if self.question == "certify" else self._kkt_body(writer)
+        self.arrays.update(writer.arrays)
+        return identified(body)
+
+    def _shared(self, writer: Writer) -> Json:
+        done = self.progress
+        kkt = None
+        if done is not None and "kkt" in self.options.questions:
+            writer.problem_norm = done.point.theta
+            kkt = writer.kkt(done.kkt) if done.kkt is not None else _unanswered("not reached")
+        return {
+            "name": self.name,
+            "feasibility": self.placement.to_dict(),
+            "kkt": kkt,
+            "tolerances": {
+                "kkt": self.options.kkt_tolerance,
+                "complementarity": self.options.complementarity_tolerance,
+                "gap": self.options.gap_tolerance,
+                "kink": self.options.kink_tolerance,
+                "resolution": self.options.resolution,
+            },
+            "versions": versions(),
+            "timings": {} if done is None else dict(done.timings),
+        }
+
+    def _kkt_body(self, writer: Writer) -> Json:
+        shared = self._shared(writer)
+        return {**shared, "termination": termination(self, kkt_only=True)}
+
+    def _certify_body(self, writer: Writer) -> Json:
+        done, ask = self.progress, self.options.questions
+        shared = self._shared(writer)
+        local = global_ = layers = predictor = None
+        if done is not None:
+            if "local" in ask:
+                local = _unanswered("not reached") if done.local is None else writer.local(done.local)
+            if "global" in ask:
+                global_ = (
+                    _unanswered("not reached") if done.global_ is None
+                    else writer.global_(done.global_, done.point.objective)
+                )
+            if "layers" in ask and done.layers is not None:
+                layers = writer.layers(done.layers, done.point.theta)
+            if "predictor" in ask and done.predictor is not None:
+                predictor = writer.predictor(done.predictor)
+        return {
+            "name": shared.pop("name"),
+            "verdict": self.verdict.value,
+            "termination": termination(self),
+            "summary": summary(self),
+            "objective": self.objective,
+            "point": writer.parameters("point", self.placement.theta),
+            **shared,
+            "local": local,
+            "global": global_,
+            "layers": layers,
+            "predictor": predictor,
+            "theorems": [asdict(note) for note in self.theorems],
+            "certificate": None,
+        }
+
+
+_UNANSWERED: Json = {
+    "answer": "unknown",
+}
+
+
+def _unanswered(reason: str) -> Json:
+    return {**_UNANSWERED, "reason": reason}
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything whose arithmetic the answer rests on."""
+    found = {}
+    for package in ("margincert", "numpy", "scipy", "clarabel"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def certify(
+    network: Network | Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    parameters: Any,
+    *,
+    name: str | None = None,
+    budget: Budget | None = None,
+    report: Callable[[Certification], None] | None = None,
+    **options: Any,
+) -> Certification:
+    """Certify a parameter vector of ``network`` on ``dataset``.
+
+    ``network`` is a specification as in the HTTP contract or a :class:`Network`; ``dataset`` has
+    ``x`` (n x inputs) and ``y`` (n, +1 or -1); ``parameters`` has one array a layer. ``options``
+    are the fields of :class:`~solvers.options.Options`. ``report`` receives partial answers.
+
+    Raises :class:`~solvers.errors.InputError` naming the field that is wrong. Running out of a
+    budget is not an error: the answer says what is known.
+    """
+    return _answer("certify", network, dataset, parameters, name, budget, report, options)
+
+
+def kkt(
+    network: Network | Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    parameters: Any,
+    *,
+    name: str | None = None,
+    budget: Budget | None = None,
+    report: Callable[[Certification], None] | None = None,
+    **options: Any,
+) -> Certification:
+    """The KKT question alone: multipliers, residual, complementarity, kinks. See :func:`certify`."""
+    return _answer("kkt", network, dataset, parameters, name, budget, report, options)
+
+
+def _answer(
+    question: Question,
+    network: Network | Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    parameters: Any,
+    name: str | None,
+    budget: Budget | None,
+    report: Callable[[Certification], None] | None,
+    given: Mapping[str, Any],
+) -> Certification:
+    options = parse_options(given)
+    if question == "kkt":
+        options = options.model_copy(update={"questions": ("kkt",)})
+    net = network if isinstance(network, Network) else Network.from_dict(network)
+    x, y = parse_dataset(net, dataset)
+    theta = net.flatten(parameters)
+    budget = budget or budget_of(options)
+    problem = Problem.build(net, x, y)
+    placement = place(problem, theta, normalize=options.normalize)
+
+    def wrap(progress: Progress | None, *, partial: bool) -> Certification:
+        return Certification(
+            question, name, options, placement, progress, _theorems(net, progress), partial
+        )
+
+    if placement.point is None:
+        return wrap(None, partial=False)
+
+    def tell(progress: Progress) -> None:
+        if report is not None:
+            report(wrap(progress, partial=True))
+
+    progress = run(placement.point, options, budget, tell)
+    close_under_implication(progress)
+    return wrap(progress, partial=False)
+
+
+def parse_options(given: Mapping[str, Any]) -> Options:
+    """Options with their defaults; errors point into ``/options``."""
+    raw = {k: tuple(v) if k == "questions" and isinstance(v, list) else v for k, v in given.items()}
+    try:
+        return Options.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise InputError(field_errors(dict(given), error, "/options")) from None
+
+
+def budget_of(options: Options) -> Budget:
+    """A fresh budget from the request's limits."""
+    return Budget(
+        options.time_limit, options.max_patterns, options.max_nodes, options.max_memory_mb
+    )
+
+
+def _theorems(network: Network, progress: Progress | None) -> tuple[TheoremNote, ...]:
+    if progress is None or progress.kkt is None:
+        return ()
+    point, tolerance = progress.point, progress.options.kink_tolerance
+    return theorems_that_apply(
+        network,
+        kkt=progress.kkt.answer,
+        zero_neurons=has_zero_neuron(network, point.theta, tolerance=tolerance),
+        kinks=has_zero_input(network, point.theta, point.trace, tolerance=tolerance),
+    )

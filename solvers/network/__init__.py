@@ -1,0 +1,28 @@
+"""Class N: networks with index maps, their JSON form, forward pass and derivatives."""
+
+from solvers.network.building import MAX_SIZE
+from solvers.network.layers import Array, Convolution, Dense, Diagonal, Layer, Shared
+from solvers.network.network import Arrays, Network, Slopes, Trace
+from solvers.network.pointers import describe, field_errors, pointer_from_location
+from solvers.network.specification import MAX_DEPTH, NetworkSpec, homogeneous_part, parse
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_SIZE",
+    "Array",
+    "Arrays",
+    "Convolution",
+    "Dense",
+    "Diagonal",
+    "Layer",
+    "Network",
+    "NetworkSpec",
+    "Shared",
+    "Slopes",
+    "Trace",
+    "describe",
+    "field_errors",
+    "homogeneous_part",
+    "parse",
+    "pointer_from_location",
+]

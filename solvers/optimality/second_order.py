@@ -1,0 +1,232 @@
+"""Second-order tests at smooth points: no kink within the resolution, any depth, any sharing.
+
+Near the point every margin is one polynomial, q_i(theta + d) = q_i + J_i d + 1/2 d'Q_i d + R_i
+with |R_i| <= K_i ||d||^3. With H = I - sum lambda_i Q_i:
+
+*no*: a direction d with J_i d = 0 where lambda_i > 0, J_i d >= 0 on the other active examples and
+d'H d < 0, bent by e with J_i e = -1/2 d'Q_i d so that the margins stay, descends like t^2.
+
+*yes*, with a radius: let c_i = q_i - 1, e_i = ||Q_i||/2 + K_i r, T_i = ||J_i|| r + c_i + e_i r^2,
+sigma_i = lambda_i / T_i, mu a lower bound on the least eigenvalue of H + sum sigma_i J_i J_i'. If
+mu/2 >= r sum lambda_i K_i + 2 r^2 sum sigma_i e_i^2 then every feasible point within r has
+
+    f >= f(theta) - (||rho|| r + sum lambda_i c_i + 2 sum sigma_i c_i^2).
+
+(f is quadratic; put J_i d = t_i - c_i - 1/2 d'Q_i d - R_i with 0 <= t_i = q_i(theta + d) - 1 <= T_i
+and use lambda_i t_i >= sigma_i t_i^2 >= sigma_i/2 (J_i d)^2 - sigma_i (c_i + 1/2 d'Q_i d + R_i)^2.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+from numpy.typing import NDArray
+
+from solvers.certificate import LocalLowerBound
+from solvers.findings import Answer, LocalFinding
+from solvers.kkt import ACTIVE
+from solvers.optimality.case import Case
+from solvers.optimality.smoothness import Expansion, smooth_radius
+from solvers.optimality.witness import Path, witness_along
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+_MAX_PARAMETERS = 1200
+_CURVED = 1e-7
+"""A curvature below minus this is worth a witness curve."""
+_UP = 1.0 + 1e-9
+_ROUNDING = 1e-13
+"""Relative rounding of the residual theta - sum lambda_i J_i, generously."""
+
+
+@dataclass(frozen=True)
+class _Curvature:
+    """Gradients J (n x p), multipliers (n) and the Lagrangian's Hessian H (p x p)."""
+
+    case: Case
+
+    @cached_property
+    def gradients(self) -> Matrix:
+        point = self.case.point
+        rows = point.problem.network.gradients(point.theta, point.problem.x, self.case.kinks.slopes)
+        return point.problem.y[:, None] * rows
+
+    @cached_property
+    def hessian(self) -> Matrix:
+        point = self.case.point
+        weights = self.case.kkt.multipliers * point.problem.y
+        size = point.theta.size
+        form = point.problem.network.hessian(
+            point.theta, point.problem.x, weights, self.case.kinks.slopes
+        )
+        return np.eye(size) - form
+
+    def form(self, direction: Vector) -> Vector:
+        """d'Q_i d for every example (n)."""
+        point = self.case.point
+        return point.problem.y * point.problem.network.hessian_forms(
+            point.theta, point.problem.x, self.case.kinks.slopes, direction
+        )
+
+
+def _applicable(case: Case) -> bool:
+    if case.kkt.answer is Answer.NO:
+        return False
+    if case.point.theta.size > _MAX_PARAMETERS:
+        case.tried.append(
+            f"no second-order test: {case.point.theta.size} parameters, limit {_MAX_PARAMETERS}"
+        )
+        return False
+    if case.kinks.count:
+        case.tried.append("no smooth second-order test: some pre-activations are zero")
+        return False
+    return True
+
+
+def second_order_sufficient(case: Case) -> LocalFinding | None:
+    """Prove local optimality from positive curvature, with its radius and slack.
+
+    Claims
+        yes: the radius and slack of the module's docstring.
+    Because
+        the module's docstring; the constants bound the exact expansion.
+    Silent when
+        there is a kink, a sign changes within the resolution, the curvature is not positive on
+        the critical subspace, or the slack is too large for the radius.
+    See
+        theory of second-order sufficient conditions (Nocedal & Wright, Theorem 12.6).
+    """
+    if not _applicable(case) or case.kkt.answer is not Answer.YES:
+        return None
+    if case.point.objective == 0.0:
+        return None
+    largest = smooth_radius(case)
+    if not largest >= case.resolution:
+        case.tried.append(f"a pre-activation changes sign within {largest:.3g}")
+        return None
+    curvature = _Curvature(case)
+    radius = min(largest, case.point.norm)
+    while radius >= case.resolution:
+        case.budget.check()
+        proved = _proof_at(case, curvature, radius)
+        if proved is not None and case.slack_is_small(proved[0], radius):
+            slack, sigma = proved
+            value = case.point.objective - slack
+            claim = LocalLowerBound(
+                case.point.theta, radius, value, "second-order", case.kkt.multipliers, sigma
+            )
+            return LocalFinding(
+                Answer.YES, "second_order", radius, slack,
+                reason="the Lagrangian is positively curved along every critical direction",
+                claims=(claim,),
+            )
+        radius *= 0.5
+    case.tried.append("the second-order sufficient condition proves no radius")
+    return None
+
+
+def _proof_at(case: Case, curvature: _Curvature, radius: float) -> tuple[float, Vector] | None:
+    """Slack and sigma (n) if the inequality of the docstring holds at ``radius``."""
+    multipliers = case.kkt.multipliers
+    used = np.flatnonzero(multipliers > 0.0)
+    rows = curvature.gradients[used]
+    lengths = np.linalg.norm(rows, axis=1) * _UP
+    excess = case.point.excess[used] * _UP
+    expansion = Expansion.at(case, radius)
+    cubic = expansion.cubic[used]
+    bend = expansion.quadratic[used] / 2 + cubic * radius
+    reach = lengths * radius + excess + bend * radius**2
+    sigma = multipliers[used] / (reach * _UP)
+    matrix = curvature.hessian + (rows.T * sigma) @ rows
+    values = scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])
+    noise = 1e-12 * (1.0 + float(np.abs(matrix).sum(axis=1).max()))
+    least = float(values[0]) - noise
+    needed = radius * float(multipliers[used] @ cubic)
+    needed += 2.0 * radius**2 * float(sigma @ bend**2)
+    if not least / 2.0 >= needed * _UP:
+        return None
+    rounding = _ROUNDING * (case.point.norm + float(multipliers[used] @ lengths))
+    slack = (case.kkt.residual + rounding) * radius + float(multipliers[used] @ excess)
+    slack += 2.0 * float(sigma @ excess**2) + 4.0 * 2.0**-53 * case.point.objective
+    full = np.zeros(len(multipliers))
+    full[used] = sigma
+    return slack * _UP, full
+
+
+def second_order_necessary(case: Case) -> LocalFinding | None:
+    """Look for negative curvature in the critical cone, and walk down it.
+
+    Claims
+        no, with witness points on the bent curve.
+    Because
+        every witness point is checked on the true network.
+    Silent when
+        there is a kink or the curvature is non-negative where it was looked at.
+    See
+        Theorem 4.4, Theorem 5.1; Nocedal & Wright, Theorem 12.5.
+    """
+    if not _applicable(case):
+        return None
+    curvature = _Curvature(case)
+    multipliers = case.kkt.multipliers
+    strong = multipliers > 1e-9 * max(float(multipliers.max(initial=0.0)), 1e-300)
+    basis = _null_space(curvature.gradients[strong], case.point.theta.size)
+    if basis.shape[1] == 0:
+        return None
+    values, vectors = np.linalg.eigh(basis.T @ curvature.hessian @ basis)
+    weak = (~strong) & (case.point.excess <= ACTIVE)
+    for k in np.flatnonzero(values < -_CURVED)[:6]:
+        for sign in (1.0, -1.0):
+            direction = sign * (basis @ vectors[:, k])
+            if np.any(curvature.gradients[weak] @ direction < -1e-9):
+                continue
+            path = bent_curve(case, curvature.gradients, curvature.form(direction), direction)
+            finding = witness_along(case.reference, path, "second_order")
+            if finding is not None:
+                return finding
+    if values[0] >= -_CURVED:
+        case.tried.append(f"least curvature on the critical subspace {values[0]:.3g}")
+    return None
+
+
+def _null_space(rows: Matrix, size: int) -> Matrix:
+    if len(rows) == 0:
+        return np.eye(size)
+    norms = np.linalg.norm(rows, axis=1)
+    basis: Matrix = scipy.linalg.null_space(
+        rows[norms > 0.0] / norms[norms > 0.0, None], rcond=1e-10
+    )
+    return basis
+
+
+def bent_curve(case: Case, gradients: Matrix, forms: Vector, direction: Vector) -> Path:
+    """theta + t d + t^2 e, with e keeping the active margins to second order."""
+    active = case.point.excess <= ACTIVE
+    bend = _bend(case, gradients[active], -0.5 * forms[active])
+
+    def path(distance: float) -> Vector | None:
+        if bend is None:
+            return None
+        return case.point.theta + distance * direction + distance**2 * bend
+
+    return path
+
+
+def _bend(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
+    """e with rows e >= wanted and small <theta, e>: least squares, else a linear program."""
+    if len(rows) == 0:
+        return np.zeros(case.point.theta.size)
+    exact: Vector = np.linalg.lstsq(rows, wanted, rcond=1e-12)[0]
+    gap = float(np.abs(rows @ exact - wanted).max())
+    if gap <= 1e-9 * (1.0 + float(np.abs(wanted).max())):
+        return exact
+    box = 10.0 * (1.0 + float(np.abs(exact).max()))
+    solved = scipy.optimize.linprog(
+        case.point.theta, A_ub=-rows, b_ub=-wanted, bounds=[(-box, box)] * rows.shape[1]
+    )
+    return np.asarray(solved.x) if solved.success else None

@@ -1,0 +1,107 @@
+"""When better points near by refute local optimality.
+
+A witness is a list of exactly feasible points at distances delta that fall from large to a tenth
+of the resolution, or as far as double precision carries. Every one must be lower by
+
+    D > 2 (||rho|| delta + sum lambda_i (q_i - 1)),   D >= 1e-4 f (delta / ||theta||)^2,
+
+with D / delta or D / delta^2 steady over the range, and the largest D above the gap tolerance
+times f. The first condition keeps a KKT point that is exact only up to rounding from being refuted
+by its residual; it does not apply where the residual itself is refuted (KKT: no).
+
+A point theta' of the witness refutes every phi with ||phi - theta|| < ||theta|| - ||theta'|| as
+an optimum over the ball of radius delta plus that distance: the robust radius.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.certificate import DescentWitness
+from solvers.findings import Answer, FeasiblePoint, LocalFinding
+from solvers.optimality.case import Reference
+
+Vector = NDArray[np.float64]
+Path = Callable[[float], Vector | None]
+"""Distance (absolute) -> a point at about that distance from theta, before scaling."""
+
+DECADES = tuple(10.0**-k for k in (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8))
+_LEAST_CURVATURE = 1e-4
+_PRECISION = 1e-14
+"""Decreases below this times the objective drown in the rounding of the points."""
+_STEADY = 10.0
+_LEAST_RANGE = 1e3
+
+
+def witness_along(origin: Reference, path: Path, method: str) -> LocalFinding | None:
+    """A ``no`` from the points of ``path``, or None where they do not refute optimality."""
+    accepted: list[FeasiblePoint] = []
+    decreases: list[float] = []
+    for relative in DECADES:
+        origin.budget.check()
+        candidate = _point_at(origin, path, relative * origin.norm)
+        decrease = origin.decrease(candidate) if candidate is not None else -np.inf
+        if candidate is not None and _lower_enough(origin, candidate, decrease):
+            accepted.append(candidate)
+            decreases.append(decrease)
+            if candidate.distance <= origin.resolution / 10.0:
+                break
+        elif accepted:
+            break
+    if not _reaches_resolution(origin, accepted, decreases):
+        return None
+    return _finding(origin, accepted, method)
+
+
+def _point_at(origin: Reference, path: Path, distance: float) -> FeasiblePoint | None:
+    raw = path(distance)
+    if raw is None or not np.isfinite(raw).all():
+        return None
+    return origin.feasible(raw)
+
+
+def _lower_enough(origin: Reference, candidate: FeasiblePoint, decrease: float) -> bool:
+    delta = candidate.distance
+    floor = _LEAST_CURVATURE * origin.objective * (delta / origin.norm) ** 2
+    if not origin.refuted_as_kkt:
+        floor = max(floor, 2.0 * (origin.residual * delta + origin.complementarity))
+    return delta > 0.0 and decrease > floor
+
+
+def _reaches_resolution(
+    origin: Reference, accepted: list[FeasiblePoint], decreases: list[float]
+) -> bool:
+    if not accepted or not max(decreases) > origin.options.gap_tolerance * origin.objective:
+        return False
+    distances = np.array([c.distance for c in accepted])
+    if not distances.max() >= _LEAST_RANGE * distances.min():
+        return False
+    near = distances <= 0.05 * origin.norm
+    gains = np.array(decreases)[near]
+    ratios = [gains / distances[near] ** order for order in (1, 2)]
+    steady = [bool(r.max() <= _STEADY * r.min()) for r in ratios]
+    if not any(steady):
+        return False
+    if distances.min() <= origin.resolution / 10.0:
+        return True
+    order = 1 if steady[0] else 2
+    next_decrease = float(gains.min()) * 0.1 ** (0.5 * order)
+    return next_decrease <= _PRECISION * origin.objective
+
+
+def _finding(origin: Reference, accepted: list[FeasiblePoint], method: str) -> LocalFinding:
+    norms = [origin.candidate_norm(c) for c in accepted]
+    robust = max(origin.norm - norm for norm in norms) * (1.0 - 1e-9)
+    kept = tuple(accepted[:: max(1, len(accepted) // 8)])
+    if kept[-1] is not accepted[-1]:
+        kept = (*kept, accepted[-1])
+    claim = DescentWitness(origin.theta, tuple(c.theta for c in kept), origin.layer)
+    return LocalFinding(
+        Answer.NO, method, witness=kept, robust_radius=robust,
+        reason=f"better feasible points at distances from {kept[0].distance:.3g} "
+        f"down to {kept[-1].distance:.3g}",
+        claims=(claim,),
+    )

@@ -1,0 +1,216 @@
+"""The pipeline from a point to its findings, in order, on one screen.
+
+Each stage adds what it established to a :class:`Progress`; when a budget runs out the rest stays
+unknown. Findings whose *numbers* contradict each other raise: that is a bug, never a vote.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from solvers.budget import Budget
+from solvers.certificate import BetterPoint
+from solvers.errors import BudgetExceeded, ContradictionError, Limit
+from solvers.findings import (
+    Answer,
+    FeasiblePoint,
+    GlobalFinding,
+    LayerFinding,
+    LocalFinding,
+    PredictorFinding,
+)
+from solvers.kinks import find_kinks
+from solvers.kkt import KktFinding, kkt_finding
+from solvers.layers import layer_findings
+from solvers.optimality.adjacent_cells import adjacent_cells
+from solvers.optimality.case import Case
+from solvers.optimality.descent import first_order_descent, nearby_cells
+from solvers.optimality.fixed_signs import fixed_signs
+from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
+from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
+from solvers.options import Options, Question
+from solvers.predictor import predictor_answer
+from solvers.problem import Point
+from solvers.search import better_points
+
+LocalTest = Callable[[Case], LocalFinding | None]
+
+LOCAL_TESTS: tuple[LocalTest, ...] = (
+    fixed_signs,
+    first_order_descent,
+    adjacent_cells,
+    second_order_sufficient,
+    second_order_necessary,
+    nearby_cells,
+)
+"""Cheap and conclusive first; each answers or stays silent."""
+
+
+@dataclass
+class Progress:
+    """What is established so far about one feasible point."""
+
+    point: Point
+    options: Options
+    kkt: KktFinding | None = None
+    local: LocalFinding | None = None
+    global_: GlobalFinding | None = None
+    layers: tuple[LayerFinding, ...] | None = None
+    predictor: PredictorFinding | None = None
+    limit: Limit | None = None
+    limit_detail: str = ""
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def asks(self, question: Question) -> bool:
+        """Whether the request asks this question."""
+        return question in self.options.questions
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, and turn an exhausted budget into unanswered questions."""
+        start = time.perf_counter()
+        try:
+            yield
+        except BudgetExceeded as stop:
+            self.limit, self.limit_detail = stop.limit, str(stop)
+        finally:
+            self.timings[name] = time.perf_counter() - start
+
+
+def run(
+    point: Point, options: Options, budget: Budget, report: Callable[[Progress], None]
+) -> Progress:
+    """Answer every question that ``options`` asks about ``point``."""
+    network = point.problem.network
+    progress = Progress(point, options)
+    report(progress)
+    kinks = find_kinks(network, point.theta, point.trace, tolerance=options.kink_tolerance)
+    with progress.stage("kkt"):
+        progress.kkt = kkt_finding(point, kinks, options, budget)
+    report(progress)
+    if progress.kkt is None:
+        return progress
+    case = Case(point, kinks, progress.kkt, options, budget)
+    bounds: list[Bound] = []
+    if progress.asks("local") or progress.asks("global"):
+        with progress.stage("global"):
+            for method in GLOBAL_BOUNDS:
+                bounds.extend(method(case))
+        progress.global_ = _weigh(case, bounds, [], search=False)
+        report(progress)
+        with progress.stage("local"):
+            progress.local = _local(case, progress.global_)
+        progress.local = progress.local or _open_local(case, progress)
+        progress.global_ = _weigh(case, bounds, list(progress.local.witness), search=False)
+        report(progress)
+    if progress.asks("layers"):
+        with progress.stage("layers"):
+            progress.layers = layer_findings(case)
+        report(progress)
+    if progress.asks("predictor") and network.is_linear:
+        with progress.stage("predictor"):
+            progress.predictor = predictor_answer(
+                point.problem, point.theta, gap_tolerance=options.gap_tolerance, budget=budget
+            )
+        report(progress)
+    if progress.asks("global") and progress.global_ and progress.local:
+        with progress.stage("search"):
+            progress.global_ = _weigh(case, bounds, list(progress.local.witness), search=True)
+    _check_consistent(progress)
+    return progress
+
+
+def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
+    """The first local test that answers; a global optimum is a local one."""
+    if found.answer is Answer.YES and found.lower_bound is not None:
+        slack = max(0.0, case.point.objective - found.lower_bound)
+        return LocalFinding(
+            Answer.YES, "global", slack=slack,
+            reason="the point is a global optimum within the gap tolerance", claims=found.claims,
+        )
+    for test in LOCAL_TESTS:
+        finding = test(case)
+        if finding is not None:
+            return finding
+    return None
+
+
+def _open_local(case: Case, progress: Progress) -> LocalFinding:
+    detail = [progress.limit_detail] if progress.limit else []
+    return LocalFinding(Answer.UNKNOWN, reason="; ".join(case.tried + detail) or "no method applies")
+
+
+def _weigh(
+    case: Case, bounds: list[Bound], known: list[FeasiblePoint], *, search: bool
+) -> GlobalFinding:
+    """Compare the best proved bound with the point and the best feasible point known."""
+    objective, tolerance = case.point.objective, case.options.gap_tolerance
+    strongest = max(bounds, key=lambda b: b.value, default=None)
+    value = None if strongest is None or not strongest.value > 0.0 else strongest.value
+    claims = () if strongest is None or value is None else (strongest.claim,)
+    if value is not None and strongest is not None and objective - value <= tolerance * objective:
+        return GlobalFinding(
+            Answer.YES, strongest.method, value, claims=claims,
+            reason="the proved lower bound meets the objective",
+        )
+    best = _best_known(case, bounds, known, search=search)
+    if best is not None and case.reference.decrease(best) > tolerance * objective:
+        claim = BetterPoint(case.point.theta, best.theta, best.objective)
+        return GlobalFinding(
+            Answer.NO, "better_point", value, best, claims=(*claims, claim),
+            reason="a feasible point with smaller norm is attached",
+        )
+    reason = "no proved lower bound meets the objective, and no better point was found"
+    return GlobalFinding(Answer.UNKNOWN, None, value, claims=claims, reason=reason)
+
+
+def _best_known(
+    case: Case, bounds: list[Bound], known: list[FeasiblePoint], *, search: bool
+) -> FeasiblePoint | None:
+    candidates = list(known)
+    for bound in bounds:
+        if bound.candidate is not None:
+            point = case.reference.feasible(bound.candidate)
+            if point is not None:
+                candidates.append(point)
+    if search:
+        try:
+            candidates.extend(better_points(case))
+        except BudgetExceeded:
+            if not candidates:
+                raise
+    return min(candidates, key=lambda c: c.objective, default=None)
+
+
+def _check_consistent(progress: Progress) -> None:
+    """Raise where a feasible point lies below a proved bound."""
+    found, local, objective = progress.global_, progress.local, progress.point.objective
+    if found is None or local is None:
+        return
+    lowest = min(
+        [objective, *(w.objective for w in local.witness)]
+        + ([found.better.objective] if found.better else [])
+    )
+    if found.lower_bound is not None and lowest < found.lower_bound * (1.0 - 1e-13):
+        raise ContradictionError("a feasible point lies below a proved global bound")
+    if local.answer is Answer.YES and local.radius is not None and found.better is not None:
+        inside = found.better.distance <= local.radius
+        if inside and found.better.objective < objective - (local.slack or 0.0) * (1 + 1e-9):
+            raise ContradictionError("a feasible point in the ball lies below the local bound")
+
+
+def close_under_implication(progress: Progress) -> None:
+    """local no gives global no; global yes gives local yes (theory, section 0)."""
+    local, found = progress.local, progress.global_
+    if local is None or found is None:
+        return
+    if local.answer is Answer.NO and found.answer is Answer.UNKNOWN:
+        best = min(local.witness, key=lambda w: w.objective)
+        claim = BetterPoint(progress.point.theta, best.theta, best.objective)
+        progress.global_ = replace(
+            found, answer=Answer.NO, method="better_point", better=best,
+            claims=(*found.claims, claim), reason="not even a local optimum",
+        )

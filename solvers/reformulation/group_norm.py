@@ -1,0 +1,107 @@
+"""The convex program of Problems 7 and 10, with sign constraints:
+
+    min sum_j ||u_j||   s.t.  sum_j B_j u_j >= 1,   C_j u_j >= 0 for every j.
+
+B_j is n x d_j (labels, output sign and frozen activation pattern multiplied in), C_j lists the
+sign constraints of neuron j. Solved by Clarabel as a second-order cone program; the answer is a
+numerical one, for callers to scale and to check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import clarabel
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from solvers.budget import Budget
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GroupNormSolution:
+    """Blocks u_j, the duals alpha (n) of the margin constraints, and the objective."""
+
+    blocks: list[Vector]
+    alpha: Vector
+    objective: float
+
+
+def minimise_group_norm(
+    margins: list[Matrix], cones: list[Matrix], budget: Budget
+) -> GroupNormSolution | None:
+    """Solve the program; None where the solver finds it infeasible or does not finish."""
+    budget.check()
+    bases = [_row_space(b, c) for b, c in zip(margins, cones, strict=True)]
+    reduced = [b @ basis.T for b, basis in zip(margins, bases, strict=True)]
+    signs = [c @ basis.T for c, basis in zip(cones, bases, strict=True)]
+    solution = _solve(reduced, signs, budget)
+    if solution is None:
+        return None
+    values, alpha = solution
+    blocks, start = [], 0
+    for basis in bases:
+        width = len(basis)
+        blocks.append(values[start + 1 : start + 1 + width] @ basis)
+        start += 1 + width
+    objective = float(sum(np.linalg.norm(b) for b in blocks))
+    return GroupNormSolution(blocks, alpha, objective)
+
+
+def _row_space(margins: Matrix, cones: Matrix) -> Matrix:
+    """Orthonormal rows spanning at least what the constraints of one neuron see."""
+    width = margins.shape[1]
+    if len(margins) + len(cones) >= width:
+        return np.eye(width)
+    basis: Matrix = np.linalg.qr(np.vstack([margins, cones]).T)[0].T
+    return basis
+
+
+def _solve(
+    margins: list[Matrix], cones: list[Matrix], budget: Budget
+) -> tuple[Vector, Vector] | None:
+    examples = len(margins[0])
+    widths = [m.shape[1] for m in margins]
+    size = sum(widths) + len(widths)
+    budget.require_memory(examples * size)
+    starts = np.cumsum([0] + [w + 1 for w in widths[:-1]])
+    cost = np.zeros(size)
+    cost[starts] = 1.0
+    blocks = [
+        scipy.sparse.hstack(
+            [scipy.sparse.csc_matrix(np.column_stack([np.zeros(examples), -m])) for m in margins]
+        )
+    ]
+    rows = [
+        scipy.sparse.csc_matrix((len(c), size)) if not len(c) else _placed(c, int(s), size)
+        for c, s in zip(cones, starts, strict=True)
+    ]
+    blocks.extend(r for r in rows if r.shape[0])
+    linear = examples + sum(len(c) for c in cones)
+    blocks.append(-scipy.sparse.identity(size, format="csc"))
+    matrix = scipy.sparse.vstack(blocks, format="csc")
+    right = np.concatenate([-np.ones(examples), np.zeros(linear - examples + size)])
+    kinds = [clarabel.NonnegativeConeT(linear)]
+    kinds.extend(clarabel.SecondOrderConeT(w + 1) for w in widths)
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.max_threads = 1
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
+    settings.time_limit = max(0.01, budget.remaining)
+    solver = clarabel.DefaultSolver(
+        scipy.sparse.csc_matrix((size, size)), cost, matrix, right, kinds, settings
+    )
+    answer = solver.solve()
+    if str(answer.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
+        return None
+    return np.array(answer.x), np.maximum(np.array(answer.z)[:examples], 0.0)
+
+
+def _placed(rows: Matrix, start: int, size: int) -> scipy.sparse.csc_matrix:
+    block = np.zeros((len(rows), size))
+    block[:, start + 1 : start + 1 + rows.shape[1]] = -rows
+    return scipy.sparse.csc_matrix(block)

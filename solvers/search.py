@@ -1,0 +1,132 @@
+"""Searches for better feasible points anywhere: evidence for ``global: no``, never for a yes.
+
+Depth 2 without sharing: convex programs with a frozen activation pattern (Problem 10 with sign
+constraints) from patterns of random neurons. Other nets: local nonlinear programming from random
+starts. Every candidate is scaled to margin 1 and checked exactly before it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+
+from solvers.findings import FeasiblePoint
+from solvers.optimality.case import Case
+from solvers.reformulation.group_norm import minimise_group_norm
+from solvers.reformulation.two_layer import TwoLayer
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+_PATTERN_STARTS = 10
+_NONLINEAR_STARTS = 4
+_MAX_PARAMETERS = 120
+_MAX_WORK = 300_000
+
+
+def better_points(case: Case) -> Iterator[FeasiblePoint]:
+    """Exactly feasible candidates, in no order; callers keep the best."""
+    problem = case.point.problem
+    if case.layers is not None:
+        if problem.network.is_linear:
+            return
+        if problem.examples * problem.network.size > _MAX_WORK:
+            case.tried.append("no pattern search: the net is too large for it")
+            return
+        candidates = _pattern_optima(case, case.layers)
+    elif problem.network.size <= _MAX_PARAMETERS:
+        candidates = _nonlinear_optima(case)
+    else:
+        case.tried.append("no nonlinear search: the net has too many parameters for it")
+        return
+    for theta in candidates:
+        point = case.reference.feasible(theta)
+        if point is not None:
+            yield point
+
+
+def _pattern_optima(case: Case, layers: TwoLayer) -> Iterator[Vector]:
+    rng = case.generator()
+    seen = layers.seen(case.point.problem.x)
+    for _ in range(_PATTERN_STARTS):
+        case.budget.spend_patterns()
+        drawn = [rng.normal(size=g.weights.shape) for g in layers.groups]
+        signs = [rng.choice([-1.0, 1.0], size=len(g.neurons)) for g in layers.groups]
+        if bool(np.all(case.point.problem.y > 0.0)):
+            signs = [np.abs(s) for s in signs]
+        best = _descend_over_cells(case, layers, seen, drawn, signs)
+        if best is not None:
+            yield best
+
+
+def _descend_over_cells(
+    case: Case, layers: TwoLayer, seen: list[Matrix], w: list[Matrix], signs: list[Vector]
+) -> Vector | None:
+    """Solve the cell's program, cross the walls that its optimum sits on, and repeat."""
+    best: Vector | None = None
+    value = np.inf
+    patterns = [x @ rows.T > 0.0 for x, rows in zip(seen, w, strict=True)]
+    for _ in range(4):
+        solved = _cell_optimum(case, seen, patterns, signs)
+        if solved is None:
+            return best
+        u, objective = solved
+        if not objective < value * (1.0 - 1e-9):
+            return best
+        value, best = objective, layers.join(u, signs)
+        patterns = [
+            _crossed(x, rows, pattern) for x, rows, pattern in zip(seen, u, patterns, strict=True)
+        ]
+    return best
+
+
+def _crossed(x: Matrix, rows: Matrix, pattern: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    scale = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(rows, axis=1)[None, :]
+    on_wall = np.abs(x @ rows.T) <= 1e-6 * scale
+    return pattern ^ (on_wall & (scale > 0.0))
+
+
+def _cell_optimum(
+    case: Case, seen: list[Matrix], patterns: list[NDArray[np.bool_]], signs: list[Vector]
+) -> tuple[list[Matrix], float] | None:
+    y = case.point.problem.y
+    margins, cones = [], []
+    for x, pattern, sign in zip(seen, patterns, signs, strict=True):
+        for column, out in zip(pattern.T, sign, strict=True):
+            margins.append((y * out * column)[:, None] * x)
+            cones.append(np.where(column, 1.0, -1.0)[:, None] * x)
+    solved = minimise_group_norm(margins, cones, case.budget)
+    if solved is None:
+        return None
+    lengths = [len(s) for s in signs]
+    cuts = np.cumsum(lengths)[:-1]
+    groups = [solved.blocks[a:b] for a, b in zip([0, *cuts], [*cuts, sum(lengths)], strict=True)]
+    return [np.array(g) for g in groups], solved.objective
+
+
+def _nonlinear_optima(case: Case) -> Iterator[Vector]:
+    """SLSQP on the true network from random starts of the point's own size."""
+    problem, rng = case.point.problem, case.generator()
+    network = problem.network
+    for _ in range(_NONLINEAR_STARTS):
+        case.budget.check()
+        start = rng.normal(size=network.size)
+        start *= case.point.norm / float(np.linalg.norm(start))
+        lifted = problem.scaled_to_margin_one(start)
+        solved = scipy.optimize.minimize(
+            lambda t: (0.5 * float(t @ t), t),
+            start if lifted is None or not np.isfinite(lifted[0]).all() else lifted[0],
+            jac=True,
+            method="SLSQP",
+            constraints={
+                "type": "ineq",
+                "fun": lambda t: problem.margins(t) - 1.0,
+                "jac": lambda t: problem.y[:, None] * network.gradients(t, problem.x),
+            },
+            options={"maxiter": 100, "ftol": 1e-10},
+        )
+        if np.isfinite(solved.x).all():
+            yield np.asarray(solved.x)

@@ -1,0 +1,110 @@
+"""Plain sentences: the summary of an answer and why the work ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from solvers.findings import Answer, Verdict
+
+if TYPE_CHECKING:
+    from solvers.certification import Certification
+
+_REFUTED = (Verdict.INFEASIBLE, Verdict.NOT_KKT, Verdict.NOT_LOCAL_OPTIMUM)
+_PROVED = (Verdict.GLOBAL_OPTIMUM, Verdict.LOCAL_OPTIMUM)
+
+
+def termination(answer: Certification, *, kkt_only: bool = False) -> dict[str, Any]:
+    """``reason``, ``limit`` and ``detail`` of the answer's end."""
+    if kkt_only:
+        return _kkt_termination(answer)
+    if answer.verdict in _PROVED:
+        return {"reason": "proved", "limit": "none", "detail": "the verdict is proved"}
+    if answer.verdict in _REFUTED:
+        return {"reason": "refuted", "limit": "none", "detail": "the point is refuted"}
+    return _open(answer)
+
+
+def _kkt_termination(answer: Certification) -> dict[str, Any]:
+    if answer.placement.violations:
+        return {"reason": "refuted", "limit": "none", "detail": "the point is infeasible"}
+    found = answer.progress.kkt if answer.progress is not None else None
+    if found is not None and found.answer is not Answer.UNKNOWN:
+        reason = "proved" if found.answer is Answer.YES else "refuted"
+        return {"reason": reason, "limit": "none", "detail": f"KKT: {found.answer.value}"}
+    return _open(answer)
+
+
+def _open(answer: Certification) -> dict[str, Any]:
+    done = answer.progress
+    if done is None:
+        detail = answer.placement.obstacle or "nothing was established"
+        return {"reason": "numerical", "limit": "precision", "detail": detail}
+    if done.limit is not None:
+        return {"reason": "limit", "limit": done.limit, "detail": done.limit_detail}
+    if answer.partial:
+        return {
+            "reason": "limit",
+            "limit": "time",
+            "detail": "the time limit was reached before every question was examined",
+        }
+    local = done.local.reason if done.local is not None else None
+    kkt = done.kkt.reason if done.kkt is not None else None
+    return {"reason": "numerical", "limit": "none", "detail": kkt or local or "not decided"}
+
+
+def summary(answer: Certification) -> str:
+    """One plain sentence."""
+    done = answer.progress
+    if done is None:
+        return _unplaced(answer)
+    value = f"{answer.objective:.10g}" if answer.objective is not None else "?"
+    verdict = answer.verdict
+    if verdict is Verdict.NOT_KKT:
+        return _not_kkt(answer)
+    if verdict is Verdict.NOT_LOCAL_OPTIMUM:
+        return (
+            f"KKT: {done.kkt.answer.value if done.kkt else 'unknown'}; the point (objective "
+            f"{value}) is not a local optimum: "
+            f"{done.local.reason if done.local else ''}."
+        )
+    if verdict is Verdict.GLOBAL_OPTIMUM:
+        return f"The point is a global optimum: objective {value} meets a proved lower bound."
+    if verdict is Verdict.LOCAL_OPTIMUM:
+        return f"The point (objective {value}) is a local optimum{_global_part(answer)}."
+    return f"Not decided (objective {value}): {termination(answer)['detail']}."
+
+
+def _unplaced(answer: Certification) -> str:
+    wrong = answer.placement.violations
+    if not wrong:
+        return f"Not decided: {answer.placement.obstacle}."
+    listed = ", ".join(str(i + 1) for i in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+    needed = "positive" if answer.options.normalize else "at least 1"
+    plural = "example" if len(wrong) == 1 else "examples"
+    text = f"Infeasible: the margin of {plural} {listed} is not {needed}."
+    conflict = answer.placement.data_conflict
+    return text if conflict is None else f"{text} No parameters can fit these data: {conflict}."
+
+
+def _not_kkt(answer: Certification) -> str:
+    done = answer.progress
+    assert done is not None and done.kkt is not None
+    relative = done.kkt.residual / done.point.norm
+    text = f"Not a KKT point: every choice of multipliers leaves a residual of {relative:.3g} ||theta||"
+    if done.local is not None and done.local.answer is Answer.NO:
+        text += ", and the descent direction reaches feasible points with smaller norm"
+    if done.global_ is not None and done.global_.answer is Answer.YES:
+        text += "; its objective is nevertheless within the gap tolerance of the global optimum"
+    return text + "."
+
+
+def _global_part(answer: Certification) -> str:
+    done = answer.progress
+    assert done is not None
+    found = done.global_
+    if found is None or "global" not in answer.options.questions:
+        return ""
+    if found.answer is Answer.NO and found.better is not None:
+        better = found.better.objective * answer.placement.problem.squared_unit
+        return f", not a global one: a feasible point with objective {better:.10g} exists"
+    return "; whether it is a global one was not decided"

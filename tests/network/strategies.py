@@ -1,0 +1,117 @@
+"""Random small networks of every type, with parameters and data drawn from a seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from solvers.network import Array, Network
+
+Spec = dict[str, Any]
+
+small = st.integers(1, 4)
+activations = st.sampled_from(["relu", "linear"])
+seeds = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, inputs: int) -> Spec:
+    """A one-dimensional convolution over ``inputs`` numbers."""
+    channels = draw(st.sampled_from([c for c in (1, 2, 3) if inputs % c == 0]))
+    length = inputs // channels
+    padding = draw(st.sampled_from(["valid", "circular", "zero"]))
+    size = draw(st.integers(1, length))
+    stride = draw(st.integers(1, 3))
+    if padding == "circular":
+        stride = draw(st.sampled_from([s for s in (1, 2, 3) if length % s == 0]))
+    spec: Spec = {"type": "convolution", "channels": channels, "filter_size": size}
+    spec |= {"stride": stride, "filters": draw(st.integers(1, 3)), "padding": padding}
+    if padding == "zero":
+        spec["pad"] = draw(st.integers(0, size - 1))
+    return spec
+
+
+@st.composite
+def convolutions2d(draw: st.DrawFn, inputs: int) -> Spec:
+    """A two-dimensional convolution over ``inputs`` numbers, however they factor."""
+    height = draw(st.sampled_from([h for h in range(1, inputs + 1) if inputs % h == 0]))
+    rest = inputs // height
+    width = draw(st.sampled_from([w for w in range(1, rest + 1) if rest % w == 0]))
+    padding = draw(st.sampled_from(["valid", "zero"]))
+    window = [draw(st.integers(1, height)), draw(st.integers(1, width))]
+    spec: Spec = {"type": "convolution2d", "channels": rest // width, "height": height}
+    spec |= {"width": width, "filters": draw(st.integers(1, 3)), "filter_size": window}
+    spec |= {"stride": [draw(st.integers(1, 3)), draw(st.integers(1, 3))], "padding": padding}
+    if padding == "zero":
+        spec["pad"] = [draw(st.integers(0, size - 1)) for size in window]
+    return spec
+
+
+@st.composite
+def shared(draw: st.DrawFn, columns: int) -> Spec:
+    """Any map g: some entries zero, parameters repeated, none unused."""
+    rows = draw(small)
+    entries = draw(st.lists(st.integers(0, 5), min_size=rows * columns, max_size=rows * columns))
+    used = sorted(set(entries) - {0}) or [1]
+    number = {0: 0} | {k: i for i, k in enumerate(used, start=1)}
+    flat = [number[k] for k in entries] if any(entries) else [1] * len(entries)
+    return {"type": "shared", "index": np.reshape(flat, (rows, columns)).tolist()}
+
+
+@st.composite
+def layer_nets(draw: st.DrawFn, depth: int | None = None) -> Spec:
+    """A ``layers`` net that mixes all kinds and ends with a dense layer."""
+    bias = draw(st.booleans())
+    size = draw(st.integers(1, 8))
+    spec: Spec = {"type": "layers", "input_size": size, "activation": draw(activations)}
+    spec |= {"first_layer_bias": bias, "layers": []}
+    for index in range(draw(st.integers(1, 3)) if depth is None else depth - 1):
+        kinds = [
+            st.builds(lambda k: {"type": "dense", "outputs": k}, small),
+            st.just({"type": "diagonal"}),
+            shared(size + (bias and index == 0)),
+            convolutions(size),
+            convolutions2d(size),
+        ]
+        spec["layers"].append(draw(st.one_of(kinds)))
+        prefix = {**spec, "layers": [*spec["layers"], {"type": "dense", "outputs": 1}]}
+        if len(prefix["layers"]) >= 2:
+            size = Network.from_dict(prefix).layers[index].outputs
+    spec["layers"].append({"type": "dense", "outputs": 1})
+    return spec
+
+
+@st.composite
+def named_nets(draw: st.DrawFn) -> Spec:
+    """A fully connected, diagonal or convolutional net."""
+    spec: Spec = {"activation": draw(activations), "first_layer_bias": draw(st.booleans())}
+    kind = draw(st.sampled_from(["fully_connected", "diagonal", "convolutional"]))
+    spec["type"] = kind
+    if kind == "fully_connected":
+        return spec | {"widths": [*draw(st.lists(small, min_size=2, max_size=4)), 1]}
+    if kind == "diagonal":
+        return spec | {"dimension": draw(small), "depth": draw(st.integers(2, 4))}
+    size = draw(st.integers(1, 8))
+    return {**draw(convolutions(size)), **spec, "input_size": size}
+
+
+nets = st.one_of(named_nets(), layer_nets()).map(Network.from_dict)
+
+
+def point(network: Network, n: int, seed: int) -> tuple[Array, Array]:
+    """Standard normal parameters (p,) and data (n, d) from a seed."""
+    rng = np.random.default_rng(seed)
+    theta = rng.standard_normal(network.size)
+    return theta, network.augment(rng.standard_normal((n, network.input_size)))
+
+
+def integers(network: Network, n: int, seed: int) -> tuple[Array, Array]:
+    """Parameters and data as object arrays of Python integers that doubles cannot multiply."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> Array:
+        return rng.integers(-(2**40), 2**40, size=shape).astype(object)
+
+    return draw(network.size), draw(n, network.layers[0].inputs)

@@ -1,0 +1,83 @@
+"""Solvers that misbehave, and one that does not; they run in real worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from service.unfinished import identify
+from service.work import Report, Result, Task
+
+VERSIONS = {"margincert": "0.1.0"}
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    """A result with a body of the right shape and nothing in it."""
+
+    reason: str = "proved"
+    arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        limit = "time" if self.reason == "limit" else "none"
+        body: dict[str, Any] = {
+            "id": "",
+            "name": None,
+            "verdict": "global_optimum" if self.reason == "proved" else "inconclusive",
+            "termination": {"reason": self.reason, "limit": limit, "detail": ""},
+            "versions": VERSIONS,
+            "timings": {"kkt": 0.001},
+        }
+        body["id"] = identify(body)
+        return body
+
+
+def answers(task: Task, report: Report) -> Result:
+    return FakeResult(arrays={"theta": np.arange(3.0)})
+
+
+def tells_its_process(task: Task, report: Report) -> Result:
+    return FakeResult(reason=f"pid {os.getpid()}")
+
+
+def never_returns(task: Task, report: Report) -> Result:
+    report(FakeResult(reason="limit"))
+    while True:
+        time.sleep(0.01)
+
+
+def never_says_anything(task: Task, report: Report) -> Result:
+    while True:
+        time.sleep(0.01)
+
+
+def ignores_sigterm(task: Task, report: Report) -> Result:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return never_returns(task, report)
+
+
+def segfaults(task: Task, report: Report) -> Result:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return FakeResult()
+
+
+def allocates_too_much(task: Task, report: Report) -> Result:
+    report(FakeResult(reason="limit"))
+    np.ones(10**9)
+    return FakeResult()
+
+
+def breaks(task: Task, report: Report) -> Result:
+    raise ZeroDivisionError("a bug in a solver")
+
+
+def misbehaves_by_name(task: Task, report: Report) -> Result:
+    """One pool for many tests: the request's name chooses."""
+    result: Result = globals()[task.name or "answers"](task, report)
+    return result
