@@ -16,6 +16,7 @@ from solvers.network.pointers import describe
 
 FloatArray = NDArray[np.float64]
 MAX_DIMENSIONS = 4
+_EXACT = 2**53
 _NUMBERS = frozenset({int, float})
 _ORDINALS = {1: "a vector", 2: "a matrix"}
 
@@ -74,11 +75,13 @@ def _from_npy(value: dict[str, Any]) -> FloatArray:
         _refuse("/npy", str(error))
     # np.array copies: the result owns its memory, in C order, whatever came in.
     widened = np.array(array, dtype=np.float64, order="C")
-    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        large = np.abs(widened) > 2.0**53
-        if large.any():
-            _refuse("/npy", "holds an integer beyond 2^53, which no double equals")
+    if array.dtype.itemsize == 8 and array.dtype.kind in "iu" and not _exact(array):
+        _refuse("/npy", "holds an integer beyond 2^53, which no double equals")
     return widened
+
+
+def _exact(integers: NDArray[Any]) -> bool:
+    return not integers.size or bool(integers.max() <= _EXACT and integers.min() >= -_EXACT)
 
 
 def _from_lists(value: Any) -> FloatArray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import orjson
 
 from service.problems import Kinds, Problem
 from service.work import Answer, Task
+from solvers.answer import identified
+
+PLACEHOLDER = b"{id}"
+"""What stands for the id in the addresses of arrays before there is one."""
 
 _DETAILS = {
     "time": "the solver was stopped at the time limit of {task.time_limit:g} s",
@@ -27,19 +28,13 @@ def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
         raise Problem(
             Kinds.NOTHING_KNOWN, f"Nothing is known yet: {detail}.", headers={"Retry-After": "5"}
         )
-    body = orjson.loads(report.body)
-    if body["termination"]["reason"] != "limit":
+    body = orjson.loads(report.body.replace(report.identity.encode(), PLACEHOLDER))
+    ended = body["termination"]
+    if ended["reason"] != "limit":
         return report
+    if "summary" in body:
+        body["summary"] = body["summary"].replace(ended["detail"], detail)
     body["termination"] = {"reason": "limit", "limit": limit, "detail": detail}
-    identity = identify(body)
-    moved = orjson.dumps({**body, "id": identity}).replace(
-        report.identity.encode(), identity.encode()
-    )
-    return Answer(identity, moved, report.arrays)
-
-
-def identify(body: dict[str, object]) -> str:
-    """``cert_`` and the SHA-256 of the canonical JSON of an answer without id and timings."""
-    content = {key: value for key, value in body.items() if key not in {"id", "timings"}}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return "cert_" + hashlib.sha256(text.encode()).hexdigest()
+    del body["id"]
+    finished = identified(body)
+    return Answer(finished["id"], orjson.dumps(finished), report.arrays)

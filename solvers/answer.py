@@ -127,9 +127,7 @@ class Writer:
             "method": finding.method,
             "radius": _scaled(finding.radius, self.unit),
             "slack": _scaled(finding.slack, self.square),
-            "witness": [
-                self._point(f"{name}-{k + 1}", w) for k, w in enumerate(finding.witness)
-            ],
+            "witness": [self._point(f"{name}-{k + 1}", w) for k, w in enumerate(finding.witness)],
             "robust_radius": _scaled(finding.robust_radius, self.unit),
             "reason": finding.reason,
         }

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from typing import Any, Literal
 
@@ -134,10 +134,13 @@ class Certification:
         local = global_ = layers = predictor = None
         if done is not None:
             if "local" in ask:
-                local = _unanswered("not reached") if done.local is None else writer.local(done.local)
+                local = (
+                    _unanswered("not reached") if done.local is None else writer.local(done.local)
+                )
             if "global" in ask:
                 global_ = (
-                    _unanswered("not reached") if done.global_ is None
+                    _unanswered("not reached")
+                    if done.global_ is None
                     else writer.global_(done.global_, done.point.objective)
                 )
             if "layers" in ask and done.layers is not None:
@@ -170,15 +173,17 @@ def _unanswered(reason: str) -> Json:
     return {**_UNANSWERED, "reason": reason}
 
 
+@cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def versions() -> dict[str, str]:
     """Versions of everything whose arithmetic the answer rests on."""
-    found = {}
-    for package in ("margincert", "numpy", "scipy", "clarabel"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+    return {p: _version(p) for p in ("margincert", "numpy", "scipy", "clarabel")}
 
 
 def certify(
@@ -234,8 +239,9 @@ def _answer(
     x, y = parse_dataset(net, dataset)
     theta = net.flatten(parameters)
     budget = budget or budget_of(options)
-    problem = Problem.build(net, x, y)
-    placement = place(problem, theta, normalize=options.normalize)
+    with np.errstate(all="ignore"):
+        problem = Problem.build(net, x, y)
+        placement = place(problem, theta, normalize=options.normalize)
 
     def wrap(progress: Progress | None, *, partial: bool) -> Certification:
         return Certification(
@@ -249,7 +255,8 @@ def _answer(
         if report is not None:
             report(wrap(progress, partial=True))
 
-    progress = run(placement.point, options, budget, tell)
+    with np.errstate(all="ignore"):
+        progress = run(placement.point, options, budget, tell)
     close_under_implication(progress)
     return wrap(progress, partial=False)
 

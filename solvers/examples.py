@@ -115,8 +115,18 @@ def _theorem_3_1() -> Example:
             },
         },
         start=[
-            [[2.0, 1.0, 1.0, 1.0], [1.0, 2.0, 1.0, 1.0], [1.0, 1.0, 2.0, 1.0], [1.0, 1.0, 1.0, 2.0]],
-            [[1.0, 0.5, 0.5, 0.5], [0.5, 1.0, 0.5, 0.5], [0.5, 0.5, 1.0, 0.5], [0.5, 0.5, 0.5, 1.0]],
+            [
+                [2.0, 1.0, 1.0, 1.0],
+                [1.0, 2.0, 1.0, 1.0],
+                [1.0, 1.0, 2.0, 1.0],
+                [1.0, 1.0, 1.0, 2.0],
+            ],
+            [
+                [1.0, 0.5, 0.5, 0.5],
+                [0.5, 1.0, 0.5, 0.5],
+                [0.5, 0.5, 1.0, 0.5],
+                [0.5, 0.5, 0.5, 1.0],
+            ],
             [[2.0, 1.0, 1.0, 1.0]],
         ],
     )
@@ -125,8 +135,8 @@ def _theorem_3_1() -> Example:
 def _theorem_3_2() -> Example:
     """w_1 = 2 * 2 (x_1 + x_2) = (0, 2); the second neuron is dead and idle.
 
-    The width-2 optimum serves each example by its own neuron, on the boundary of the other's
-    half plane or not at all: sum_i 1/||x_i|| = 2 * 4/sqrt(17).
+    At width 2 the optimum serves each example by a neuron of its own, inactive on the other:
+    sum_i 1/||x_i|| = 2 * 4/sqrt(17).
     """
     return _example(
         "theorem-3.2",
@@ -145,7 +155,7 @@ def _theorem_3_2() -> Example:
 
 
 def _theorem_4_1(activation: str) -> Example:
-    """f = |beta_1| + |beta_2| at balanced points: spending on coordinate 2 halves the price."""
+    """At balanced points f = |beta_1| + |beta_2|: spending on coordinate 2 halves the price."""
     expected: dict[str, Any] = {
         "verdict": "not_local_optimum",
         "objective": 1.0,
@@ -206,9 +216,9 @@ _CROSS: list[list[float]] = [[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]]
 
 
 def _cross(name: str, title: str, **facts: Any) -> Example:
-    """v_j = lambda_j ||x_j||^2 fixes the multipliers; every pair w_j, x_i with i next to j is a kink.
+    """The multipliers follow from v_j = lambda_j ||x_j||^2; orthogonal w_j and x_i make kinks.
 
-    Two neurons along (1, 1) and (-1, -1) with ||u_j|| = sqrt(2) serve two examples each: 2 sqrt(2).
+    Neurons along (1, 1) and (-1, -1) with ||u_j|| = sqrt(2) serve two examples each: 2 sqrt(2).
     """
     return _example(
         name,
@@ -259,9 +269,9 @@ def _theorem_4_3() -> Example:
 
 
 def _opposite(name: str, title: str, **facts: Any) -> Example:
-    """u = ((0, 4), (0, -1)); w_1 = 4 (x_1 + x_2), w_2 = x_3 give the multipliers (2, 2, 1).
+    """Here u = ((0, 4), (0, -1)); w_1 = 4 (x_1 + x_2) and w_2 = x_3 give the multipliers.
 
-    Better with the same signs nowhere near: one neuron for example 1, one for examples 2 and 3.
+    Better, and far away: one neuron for example 1, the other for examples 2 and 3.
     """
     return _example(
         name,
@@ -305,7 +315,7 @@ def _patches(name: str, title: str, activation: str, **facts: Any) -> Example:
 
 
 def _theorem_5_1(activation: str) -> Example:
-    """f = (3/2) sum |beta_k|^(2/3) is concave on the orthant: beta = (1/2, 1/2) is its maximum.
+    """On the orthant f = (3/2) sum |beta_k|^(2/3) is concave: (1/2, 1/2) is its maximum.
 
     ||theta||^2 = 3 lambda gives the multiplier 2^(1/3); a vertex (1, 0) costs 3/2.
     """
@@ -337,7 +347,7 @@ def _theorem_5_1(activation: str) -> Example:
 
 
 def _theorem_6_1() -> Example:
-    """gamma = vw/(v^2 + w^2 + u^2) + u/||theta||: 1/3 + 1/sqrt(3) at the start, 1/2 in the limit."""
+    """The margin vw/||theta||^2 + u/||theta|| is 1/3 + 1/sqrt(3) at first, 1/2 in the limit."""
     return _example(
         "theorem-6.1",
         "Linear network with a skip connection: the normalized margin falls (gradient flow only)",

@@ -54,8 +54,10 @@ class Kinks:
     @cached_property
     def goldstein_radius(self) -> float:
         """Largest distance of a neuron's weights to a kink that is treated as one."""
-        return max((float(d[m].max()) for m, d in zip(self.free, self.depths, strict=True)
-                    if m.any()), default=0.0)
+        return max(
+            (float(d[m].max()) for m, d in zip(self.free, self.depths, strict=True) if m.any()),
+            default=0.0,
+        )
 
     def filled(self, value: float) -> Slopes:
         """The slopes with every kink set to ``value``."""
@@ -147,9 +149,7 @@ def _independent_rows(layer: Layer, inputs: Array, neurons: NDArray[np.int64]) -
     signals = np.zeros((len(neurons), layer.outputs))
     signals[np.arange(len(neurons)), neurons] = 1.0
     if not layer.shares:
-        seen = layer.apply(
-            np.ones(layer.size), (inputs != 0.0).astype(np.float64)[None, :]
-        )
+        seen = layer.apply(np.ones(layer.size), (inputs != 0.0).astype(np.float64)[None, :])
         return bool(np.all(seen[0, neurons] > 0.0))
     repeated = np.broadcast_to(inputs, (len(neurons), len(inputs)))
     rows = layer.gradient(repeated, signals)

@@ -23,6 +23,7 @@ from solvers.certificate import LayerBetterPoint, LayerLowerBound
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, FeasiblePoint, GlobalFinding, LayerFinding, LocalFinding
 from solvers.kinks import Slopes, connection_norms
+from solvers.kkt import EXPLICIT_LIMIT
 from solvers.nnls import nonnegative_least_squares
 from solvers.optimality.case import Case, Reference
 from solvers.optimality.witness import witness_along
@@ -74,8 +75,14 @@ class _Layer:
         case = self.case
         residual = float(np.linalg.norm(case.kkt.residual_vector[self.part]))
         return Reference(
-            case.point.problem, case.point.theta, self.index, residual, case.kkt.complementarity,
-            case.refuted_as_kkt, case.options, case.budget,
+            case.point.problem,
+            case.point.theta,
+            self.index,
+            residual,
+            case.kkt.complementarity,
+            case.refuted_as_kkt,
+            case.options,
+            case.budget,
         )
 
     def replaced(self, u: Vector) -> Vector:
@@ -99,10 +106,23 @@ def layer_findings(case: Case) -> tuple[LayerFinding, ...]:
         Theorems 5.2, 5.3, 5.4.
     """
     findings = []
+    large = case.point.problem.examples * case.point.theta.size > EXPLICIT_LIMIT
     for index in range(case.point.problem.network.depth):
+        if large:
+            findings.append(_too_large(index))
+            continue
         case.budget.check()
         findings.append(_finding(_Layer(case, index)))
     return tuple(findings)
+
+
+def _too_large(index: int) -> LayerFinding:
+    reason = "the net is too large for the layer programs"
+    return LayerFinding(
+        index + 1,
+        LocalFinding(Answer.UNKNOWN, reason=reason),
+        GlobalFinding(Answer.UNKNOWN, reason=reason),
+    )
 
 
 def _finding(layer: _Layer) -> LayerFinding:
@@ -169,7 +189,7 @@ def _global_no(layer: _Layer, better: FeasiblePoint, value: float | None) -> Glo
 
 
 def _quadratic_program(rows: Matrix, cones: Matrix) -> Vector | None:
-    """min 1/2 ||u||^2 s.t. rows u >= 1, cones u >= 0, by least-distance programming.
+    """Min 1/2 ||u||^2 s.t. rows u >= 1, cones u >= 0, by least-distance programming.
 
     With E = [G'; h'] and the NNLS residual r of E w = e_last, u = -r[:-1] / r[-1]
     (Lawson & Hanson, ch. 23). None where the constraints look incompatible.
@@ -214,8 +234,12 @@ def _local_on_cells(layer: _Layer, rows: Matrix) -> LocalFinding:
         if radius >= layer.reference.resolution and small:
             claim = LayerLowerBound(case.point.theta, layer.index, value, radius, alpha)
             return LocalFinding(
-                Answer.YES, "fixed_cell", radius, slack,
-                reason="no sign changes within the radius (Theorem 5.4)", claims=(claim,),
+                Answer.YES,
+                "fixed_cell",
+                radius,
+                slack,
+                reason="no sign changes within the radius (Theorem 5.4)",
+                claims=(claim,),
             )
     work = case.point.problem.examples * case.point.theta.size
     if work > _MAX_WORK:
@@ -226,7 +250,8 @@ def _local_on_cells(layer: _Layer, rows: Matrix) -> LocalFinding:
             return finding
     reason = (
         "some pre-activations of this layer or above are zero, and no cell that was tried holds "
-        "a better point" if layer.has_kinks
+        "a better point"
+        if layer.has_kinks
         else "the multipliers do not prove this layer optimal on its cell at this precision"
     )
     return LocalFinding(Answer.UNKNOWN, reason=reason)
@@ -343,7 +368,9 @@ def _random_optima(layer: _Layer):  # type: ignore[no-untyped-def]
         case.budget.spend_patterns()
         trace = network.forward(layer.replaced(rng.normal(size=layer.u.size)), x)
         slopes = tuple((z > 0.0).astype(np.float64) for z in trace.pre)
-        best = _quadratic_program(layer.slopes_of_margins(slopes), _cones(layer, slopes, everywhere))
+        best = _quadratic_program(
+            layer.slopes_of_margins(slopes), _cones(layer, slopes, everywhere)
+        )
         if best is None:
             continue
         candidate = layer.reference.feasible(layer.replaced(best))

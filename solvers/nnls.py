@@ -105,9 +105,7 @@ def _active_set(matrix: Matrix, right: Vector, start: Vector) -> Vector:
     return weights
 
 
-def _descend(
-    matrix: Matrix, right: Vector, weights: Vector, support: NDArray[np.bool_]
-) -> Vector:
+def _descend(matrix: Matrix, right: Vector, weights: Vector, support: NDArray[np.bool_]) -> Vector:
     """Least squares on ``support``, stepping back to the boundary while a weight is negative."""
     support = support.copy()
     weights = weights.copy()

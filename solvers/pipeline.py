@@ -128,8 +128,11 @@ def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
     if found.answer is Answer.YES and found.lower_bound is not None:
         slack = max(0.0, case.point.objective - found.lower_bound)
         return LocalFinding(
-            Answer.YES, "global", slack=slack,
-            reason="the point is a global optimum within the gap tolerance", claims=found.claims,
+            Answer.YES,
+            "global",
+            slack=slack,
+            reason="the point is a global optimum within the gap tolerance",
+            claims=found.claims,
         )
     for test in LOCAL_TESTS:
         finding = test(case)
@@ -140,7 +143,9 @@ def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
 
 def _open_local(case: Case, progress: Progress) -> LocalFinding:
     detail = [progress.limit_detail] if progress.limit else []
-    return LocalFinding(Answer.UNKNOWN, reason="; ".join(case.tried + detail) or "no method applies")
+    return LocalFinding(
+        Answer.UNKNOWN, reason="; ".join(case.tried + detail) or "no method applies"
+    )
 
 
 def _weigh(
@@ -153,14 +158,21 @@ def _weigh(
     claims = () if strongest is None or value is None else (strongest.claim,)
     if value is not None and strongest is not None and objective - value <= tolerance * objective:
         return GlobalFinding(
-            Answer.YES, strongest.method, value, claims=claims,
+            Answer.YES,
+            strongest.method,
+            value,
+            claims=claims,
             reason="the proved lower bound meets the objective",
         )
     best = _best_known(case, bounds, known, search=search)
     if best is not None and case.reference.decrease(best) > tolerance * objective:
         claim = BetterPoint(case.point.theta, best.theta, best.objective)
         return GlobalFinding(
-            Answer.NO, "better_point", value, best, claims=(*claims, claim),
+            Answer.NO,
+            "better_point",
+            value,
+            best,
+            claims=(*claims, claim),
             reason="a feasible point with smaller norm is attached",
         )
     reason = "no proved lower bound meets the objective, and no better point was found"
@@ -203,7 +215,7 @@ def _check_consistent(progress: Progress) -> None:
 
 
 def close_under_implication(progress: Progress) -> None:
-    """local no gives global no; global yes gives local yes (theory, section 0)."""
+    """Local no gives global no; global yes gives local yes (theory, section 0)."""
     local, found = progress.local, progress.global_
     if local is None or found is None:
         return
@@ -211,6 +223,10 @@ def close_under_implication(progress: Progress) -> None:
         best = min(local.witness, key=lambda w: w.objective)
         claim = BetterPoint(progress.point.theta, best.theta, best.objective)
         progress.global_ = replace(
-            found, answer=Answer.NO, method="better_point", better=best,
-            claims=(*found.claims, claim), reason="not even a local optimum",
+            found,
+            answer=Answer.NO,
+            method="better_point",
+            better=best,
+            claims=(*found.claims, claim),
+            reason="not even a local optimum",
         )

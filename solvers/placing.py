@@ -84,7 +84,11 @@ def _normalized(problem: Problem, start: Vector, exponent: int) -> Placement:
     scaled = problem.scaled_to_margin_one(start)
     if scaled is None:
         return Placement(
-            problem, start, 1.0, user_margins, None,
+            problem,
+            start,
+            1.0,
+            user_margins,
+            None,
             obstacle="the margins are positive, but the point could not be scaled to margin 1 "
             "in double precision",
         )
@@ -100,7 +104,11 @@ def _as_given(problem: Problem, theta: Vector) -> Placement:
     if wrong:
         return _infeasible(problem, theta, values, wrong)
     return Placement(
-        problem, theta, 1.0, values, None,
+        problem,
+        theta,
+        1.0,
+        values,
+        None,
         obstacle="margins of at least 1 could not be proved in double precision",
     )
 
@@ -126,7 +134,11 @@ def _feasible(problem: Problem, theta: Vector, scale: float) -> Placement:
     if not np.isfinite(back).all() or not np.array_equal(problem.from_user(back), theta):
         margins = problem.margins(theta)
         return Placement(
-            problem, theta, scale, margins, None,
+            problem,
+            theta,
+            scale,
+            margins,
+            None,
             obstacle="the point at margin 1 is outside the range of double precision",
         )
     point = Point.at(problem, theta)

@@ -53,7 +53,10 @@ class Problem:
             exponent = max(exponent, 0)
         shift = round(exponent / network.depth)
         augmented = np.asarray(network.augment(x), dtype=np.float64)
-        return cls(network, np.ldexp(augmented, -shift * network.depth), y, shift)
+        scaled = np.ldexp(augmented, -shift * network.depth)
+        if not np.array_equal(np.ldexp(scaled, shift * network.depth), augmented):
+            return cls(network, augmented, y, 0)
+        return cls(network, scaled, y, shift)
 
     @property
     def examples(self) -> int:
@@ -113,7 +116,7 @@ class Problem:
             return None
         part = slice(None) if layer is None else self.network.slices[layer]
         base = least ** (-1.0 / (self.network.depth if layer is None else 1))
-        for step in (0, 1, 2, 4, 8, 16, 32, 128, 1024, 2**14, 2**20):
+        for step in (0, 1, 2, 4, 8, 16, 32, 128, 1024, 2**14, 2**20, 2**26):
             scale = base * (1.0 + step * ULP)
             candidate = theta.copy()
             candidate[part] *= scale
@@ -201,7 +204,9 @@ def _array_of_lists(values: Any, dimensions: int, pointer: str) -> NDArray[np.fl
     if dimensions == 1:
         for index, value in enumerate(values):
             if type(value) is not float and not _is_number(value):
-                raise InputError.at(f"{pointer}/{index}", f"found {_kind(value)}, expected a number")
+                raise InputError.at(
+                    f"{pointer}/{index}", f"found {_kind(value)}, expected a number"
+                )
         try:
             return np.array(values, dtype=np.float64)
         except OverflowError:

@@ -21,7 +21,7 @@ from solvers.reformulation.two_layer import TwoLayer
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
-_PATTERN_STARTS = 10
+_PATTERN_STARTS = 8
 _NONLINEAR_STARTS = 4
 _MAX_PARAMETERS = 120
 _MAX_WORK = 300_000

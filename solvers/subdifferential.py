@@ -25,6 +25,8 @@ Matrix = NDArray[np.float64]
 
 _MAX_COMBINATIONS = 4096
 _SAMPLES = 64
+CHUNK = 4_000_000
+"""Numbers of an explicit block of gradients."""
 
 
 class Subdifferential:
@@ -36,11 +38,18 @@ class Subdifferential:
         self._network = point.problem.network
         self._x = point.problem.x
         self._y = point.problem.y
-        self._indices = tuple(
-            tuple((layer, int(j)) for layer, mask in enumerate(kinks.free)
-                  for j in np.flatnonzero(mask[i]))
-            for i in range(len(self._y))
-        ) if kinks.count else tuple(() for _ in self._y)
+        self._indices = (
+            tuple(
+                tuple(
+                    (layer, int(j))
+                    for layer, mask in enumerate(kinks.free)
+                    for j in np.flatnonzero(mask[i])
+                )
+                for i in range(len(self._y))
+            )
+            if kinks.count
+            else tuple(() for _ in self._y)
+        )
 
     @property
     def pricing_is_exact(self) -> bool:
@@ -50,11 +59,16 @@ class Subdifferential:
     @cached_property
     def row_norms(self) -> Vector:
         """Upper bounds on the norms of each example's subgradients, from two vertices (n)."""
-        every = np.arange(len(self._y))
-        low = np.linalg.norm(self.gradients(self.kinks.slopes, every), axis=1)
-        if not self.kinks.count:
-            return low
-        return low + np.linalg.norm(self.gradients(self.kinks.filled(1.0), every), axis=1)
+        low = self._norms(self.kinks.slopes)
+        return low + self._norms(self.kinks.filled(1.0)) if self.kinks.count else low
+
+    def _norms(self, slopes: Slopes) -> Vector:
+        """Norms of the subgradients at the given slopes (n), a few examples at a time."""
+        chunk = max(1, CHUNK // self.point.theta.size)
+        starts = range(0, len(self._y), chunk)
+        parts = [np.arange(a, min(a + chunk, len(self._y))) for a in starts]
+        norms = [np.linalg.norm(self.gradients(slopes, part), axis=1) for part in parts]
+        return np.concatenate(norms)
 
     @cached_property
     def scale(self) -> float:
@@ -65,9 +79,7 @@ class Subdifferential:
         """The slopes at the example's kinks, in a fixed order."""
         return tuple(float(slopes[layer][example, j]) for layer, j in self._indices[example])
 
-    def named(
-        self, example: int, key: tuple[float, ...]
-    ) -> tuple[tuple[int, int, float], ...]:
+    def named(self, example: int, key: tuple[float, ...]) -> tuple[tuple[int, int, float], ...]:
         """(layer, neuron, slope) of a key."""
         places = self._indices[example]
         return tuple((layer, j, s) for (layer, j), s in zip(places, key, strict=True))
@@ -180,9 +192,7 @@ class Subdifferential:
                 slopes, usable = self._read_pattern([t.pre for t in seen])
                 yield slopes, usable
 
-    def _read_pattern(
-        self, traces: list[tuple[Matrix, ...]]
-    ) -> tuple[Slopes, NDArray[np.bool_]]:
+    def _read_pattern(self, traces: list[tuple[Matrix, ...]]) -> tuple[Slopes, NDArray[np.bool_]]:
         usable = np.ones(len(self._y), dtype=bool)
         slopes = []
         for layer, mask in enumerate(self.kinks.free):
@@ -192,9 +202,7 @@ class Subdifferential:
             slopes.append(np.where(mask, (signs[-1] > 0.0).astype(float), self.kinks.slopes[layer]))
         return tuple(slopes), usable
 
-    def generators(
-        self, examples: NDArray[np.int64]
-    ) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
+    def generators(self, examples: NDArray[np.int64]) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
         """Base subgradients (all kinks 0), each kink's own contribution, and its owner.
 
         Owners are rows (example, index of the kink in the example's key). Linear, hence exact,
@@ -220,10 +228,13 @@ class Subdifferential:
 
     @staticmethod
     def shares(
-        examples: NDArray[np.int64], weights: Vector, patterns: tuple[tuple[float, ...], ...],
-        active: NDArray[np.int64], owners: NDArray[np.int64],
+        examples: NDArray[np.int64],
+        weights: Vector,
+        patterns: tuple[tuple[float, ...], ...],
+        active: NDArray[np.int64],
+        owners: NDArray[np.int64],
     ) -> Vector:
-        """mu = sum of weight x slope of each owner's kink over the master's columns."""
+        """Mu = sum of weight x slope of each owner's kink over the master's columns."""
         del active
         total = np.zeros(len(owners))
         for index, (example, place) in enumerate(owners):

@@ -219,7 +219,7 @@ def _theorem_5_4(facts: _Facts) -> TheoremNote:
     applies = facts.kkt and not facts.linear and facts.depth >= 2 and not facts.kinks
     says = (
         "At a KKT point of a ReLU network, the inputs to all hidden neurons being non-zero, every "
-        "layer by itself is a local optimum with the other layers fixed; it may not be a global one."
+        "layer by itself is a local optimum with the others fixed; it may not be a global one."
     )
     return _positive("Theorem 5.4", applies, says, "layers_local")
 
@@ -229,4 +229,4 @@ def _theorem_6_1() -> TheoremNote:
         "In networks that are not homogeneous (a skip connection) the normalized margin may fall "
         "during training; every network that can be certified is homogeneous."
     )
-    return TheoremNote("Theorem 6.1", False, says)
+    return TheoremNote("Theorem 6.1", applies=False, says=says)

@@ -21,7 +21,7 @@ Letters: ``n`` examples, ``d`` inputs (the bias feature included: see :meth:`Net
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -63,9 +63,9 @@ class Network:
 
     @classmethod
     def from_dict(
-        cls, spec: Mapping[str, Any], *, pointer: str = "/network", max_size: int = MAX_SIZE
+        cls, spec: object, *, pointer: str = "/network", max_size: int = MAX_SIZE
     ) -> Network:
-        """Read the JSON form of a network.
+        """Read the JSON form of a network; anything may be passed.
 
         Raises :class:`~solvers.errors.InputError` with pointers under ``pointer``, and its
         subclass :class:`~solvers.errors.UnsupportedNetworkError` for nets with a skip connection
@@ -151,9 +151,7 @@ class Network:
             return X
         return np.hstack([X, np.ones((len(X), 1))])
 
-    def flatten(
-        self, parameters: Sequence[Any], pointer: str = "/parameters"
-    ) -> Float[Array, " p"]:
+    def flatten(self, parameters: object, pointer: str = "/parameters") -> Float[Array, " p"]:
         """theta from one array or nested list per layer, in canonical shape or flat.
 
         Raises :class:`~solvers.errors.InputError` with pointers under ``pointer``.

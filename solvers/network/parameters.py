@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 
 def flatten(
-    parameters: Sequence[Any], shapes: Sequence[Shape], pointer: str = "/parameters"
+    parameters: object, shapes: Sequence[Shape], pointer: str = "/parameters"
 ) -> Float[Array, " p"]:
     """Concatenate the layers' parameters, each given in its shape or flat, row by row.
 

@@ -7,8 +7,8 @@ homogeneous: they are part of the format because gradient flow accepts them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import (
@@ -181,7 +181,7 @@ _NETWORK: TypeAdapter[FullyConnectedSpec | DiagonalNetSpec | ConvolutionalSpec |
 )
 
 
-def parse(spec: Mapping[str, Any], *, pointer: str = "/network") -> NetworkSpec:
+def parse(spec: object, *, pointer: str = "/network") -> NetworkSpec:
     """Read the JSON form of a network; sizes that must fit together are not checked here.
 
     Raises :class:`InputError` with pointers under ``pointer``.

@@ -113,8 +113,13 @@ def snapped_neurons(case: Case, layers: TwoLayer) -> list[Neuron]:
             kinked = (np.abs(z) <= small * norms) & (norms > 0.0) & (not linear)
             snapped = _project(row, x[kinked]) if kinked.any() else row
             neurons.append(
-                Neuron(abs(float(out)) * snapped, 1.0 if out >= 0.0 else -1.0, x,
-                       (z > 0.0) & ~kinked | linear, kinked)
+                Neuron(
+                    abs(float(out)) * snapped,
+                    1.0 if out >= 0.0 else -1.0,
+                    x,
+                    (z > 0.0) & ~kinked | linear,
+                    kinked,
+                )
             )
     return neurons
 
@@ -161,9 +166,7 @@ def _random_choice(neuron: Neuron, rng: np.random.Generator) -> Choice:
     return Choice(active, sign)
 
 
-def _priced(
-    neuron: Neuron, signed: Vector, rng: np.random.Generator
-) -> tuple[Choice, float]:
+def _priced(neuron: Neuron, signed: Vector, rng: np.random.Generator) -> tuple[Choice, float]:
     """The pattern (and sign) with the largest first-order gain at these multipliers, by ascent."""
     best, gain = Choice(neuron.active, neuron.sign), -np.inf
     size = float(np.linalg.norm(neuron.u))
@@ -186,9 +189,7 @@ def _starts(neuron: Neuron, signed: Vector, rng: np.random.Generator) -> list[Ve
     return [*rows[order], *drawn]
 
 
-def _ascend(
-    neuron: Neuron, signed: Vector, fixed: Vector, start: Vector
-) -> tuple[Mask, float]:
+def _ascend(neuron: Neuron, signed: Vector, fixed: Vector, start: Vector) -> tuple[Mask, float]:
     """Alternate pattern and direction; returns the kinks switched on and the gain per unit."""
     direction = start
     active = np.zeros(len(signed), dtype=bool)
@@ -207,9 +208,7 @@ def _ascend(
     return active, value
 
 
-def _best_in_cell(
-    case: Case, neurons: list[Neuron], choices: list[Choice]
-) -> list[Vector] | None:
+def _best_in_cell(case: Case, neurons: list[Neuron], choices: list[Choice]) -> list[Vector] | None:
     y = case.point.problem.y
     margins = [
         (y * choice.sign * choice.active)[:, None] * neuron.x
@@ -224,10 +223,13 @@ def _best_in_cell(
 
 
 def _segment(
-    case: Case, layers: TwoLayer, neurons: list[Neuron], choices: list[Choice],
+    case: Case,
+    layers: TwoLayer,
+    neurons: list[Neuron],
+    choices: list[Choice],
     blocks: list[Vector],
 ) -> Path:
-    """theta on the segment from u to the cell's better point, by distance from the point."""
+    """Theta on the segment from u to the cell's better point, by distance from the point."""
     lengths = [len(g.neurons) for g in layers.groups]
     cuts = np.cumsum(lengths)[:-1]
     signs = np.split(np.array([c.sign for c in choices]), cuts)

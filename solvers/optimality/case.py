@@ -58,8 +58,14 @@ class Case:
     def reference(self) -> Reference:
         """The point as witnesses see it."""
         return Reference(
-            self.point.problem, self.point.theta, None, self.kkt.residual,
-            self.kkt.complementarity, self.refuted_as_kkt, self.options, self.budget,
+            self.point.problem,
+            self.point.theta,
+            None,
+            self.kkt.residual,
+            self.kkt.complementarity,
+            self.refuted_as_kkt,
+            self.options,
+            self.budget,
         )
 
     @property
@@ -118,7 +124,7 @@ class Reference:
         return FeasiblePoint(scaled[0], distance, objective)
 
     def decrease(self, candidate: FeasiblePoint) -> float:
-        """objective - candidate's objective, computed exactly and rounded once."""
+        """Objective - candidate's objective, computed exactly and rounded once."""
         return float(self.exact_objective - exact_half_square(candidate.theta[self._part]))
 
     def candidate_norm(self, candidate: FeasiblePoint) -> float:

@@ -98,22 +98,23 @@ def _sampled_pattern(case: Case, rng: np.random.Generator) -> Slopes:
 
 
 def _descent_in_cell(case: Case, slopes: Slopes) -> Vector | None:
-    """min <theta, d> over directions that keep active margins and the cell's signs, |d| <= 1."""
+    """Min <theta, d> over directions that keep active margins and the cell's signs, |d| <= 1."""
     point = case.point
     network, problem = point.problem.network, point.problem
     active = np.flatnonzero(point.excess <= ACTIVE)
     chosen = tuple(s[active] for s in slopes)
-    margins = problem.y[active, None] * network.gradients(
-        point.theta, problem.x[active], chosen
-    )
+    margins = problem.y[active, None] * network.gradients(point.theta, problem.x[active], chosen)
     rows = [margins]
     for layer, mask in enumerate(case.kinks.free):
         examples, neurons = np.nonzero(mask)
         if examples.size:
             signs = np.where(slopes[layer][examples, neurons] > 0.5, 1.0, -1.0)
-            rows.append(signs[:, None] * network.preactivation_gradients(
-                point.theta, problem.x, slopes, layer, neurons, examples
-            ))
+            rows.append(
+                signs[:, None]
+                * network.preactivation_gradients(
+                    point.theta, problem.x, slopes, layer, neurons, examples
+                )
+            )
     stacked = np.vstack(rows)
     norms = np.linalg.norm(stacked, axis=1)
     stacked = stacked[norms > 0.0] / norms[norms > 0.0, None]

@@ -54,7 +54,10 @@ def fixed_signs(case: Case) -> LocalFinding | None:
         return None
     claim = LocalLowerBound(point.theta, radius, value, "frozen-pattern-dual", alpha)
     return LocalFinding(
-        Answer.YES, "fixed_signs", radius, slack,
+        Answer.YES,
+        "fixed_signs",
+        radius,
+        slack,
         reason=f"no sign changes within the radius, and the multipliers prove the bound "
         f"{value:.10g} on that cell (Theorem 4.3)",
         claims=(claim,),
@@ -79,7 +82,7 @@ def sign_radius(case: Case) -> float:
 
 
 def pattern_bound(case: Case) -> tuple[Vector, float]:
-    """alpha and the bound sum alpha, rounded down, with the point's own pattern frozen."""
+    """Alpha and the bound sum alpha, rounded down, with the point's own pattern frozen."""
     layers, point = case.layers, case.point
     assert layers is not None
     multipliers = case.kkt.multipliers

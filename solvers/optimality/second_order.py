@@ -121,7 +121,10 @@ def second_order_sufficient(case: Case) -> LocalFinding | None:
                 case.point.theta, radius, value, "second-order", case.kkt.multipliers, sigma
             )
             return LocalFinding(
-                Answer.YES, "second_order", radius, slack,
+                Answer.YES,
+                "second_order",
+                radius,
+                slack,
                 reason="the Lagrangian is positively curved along every critical direction",
                 claims=(claim,),
             )
@@ -205,7 +208,7 @@ def _null_space(rows: Matrix, size: int) -> Matrix:
 
 
 def bent_curve(case: Case, gradients: Matrix, forms: Vector, direction: Vector) -> Path:
-    """theta + t d + t^2 e, with e keeping the active margins to second order."""
+    """Theta + t d + t^2 e, with e keeping the active margins to second order."""
     active = case.point.excess <= ACTIVE
     bend = _bend(case, gradients[active], -0.5 * forms[active])
 
@@ -218,7 +221,7 @@ def bent_curve(case: Case, gradients: Matrix, forms: Vector, direction: Vector) 
 
 
 def _bend(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
-    """e with rows e >= wanted and small <theta, e>: least squares, else a linear program."""
+    """E with rows e >= wanted and small <theta, e>: least squares, else a linear program."""
     if len(rows) == 0:
         return np.zeros(case.point.theta.size)
     exact: Vector = np.linalg.lstsq(rows, wanted, rcond=1e-12)[0]

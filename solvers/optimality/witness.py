@@ -28,7 +28,8 @@ Vector = NDArray[np.float64]
 Path = Callable[[float], Vector | None]
 """Distance (absolute) -> a point at about that distance from theta, before scaling."""
 
-DECADES = tuple(10.0**-k for k in (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8))
+DISTANCES = (0.3, *(10.0**-k for k in range(1, 10)))
+"""Distances tried, relative to the norm of what may move."""
 _LEAST_CURVATURE = 1e-4
 _PRECISION = 1e-14
 """Decreases below this times the objective drown in the rounding of the points."""
@@ -40,7 +41,7 @@ def witness_along(origin: Reference, path: Path, method: str) -> LocalFinding | 
     """A ``no`` from the points of ``path``, or None where they do not refute optimality."""
     accepted: list[FeasiblePoint] = []
     decreases: list[float] = []
-    for relative in DECADES:
+    for relative in DISTANCES:
         origin.budget.check()
         candidate = _point_at(origin, path, relative * origin.norm)
         decrease = origin.decrease(candidate) if candidate is not None else -np.inf
@@ -88,19 +89,20 @@ def _reaches_resolution(
     if distances.min() <= origin.resolution / 10.0:
         return True
     order = 1 if steady[0] else 2
-    next_decrease = float(gains.min()) * 0.1 ** (0.5 * order)
+    next_decrease = float(gains.min()) * 0.1**order
     return next_decrease <= _PRECISION * origin.objective
 
 
 def _finding(origin: Reference, accepted: list[FeasiblePoint], method: str) -> LocalFinding:
     norms = [origin.candidate_norm(c) for c in accepted]
     robust = max(origin.norm - norm for norm in norms) * (1.0 - 1e-9)
-    kept = tuple(accepted[:: max(1, len(accepted) // 8)])
-    if kept[-1] is not accepted[-1]:
-        kept = (*kept, accepted[-1])
+    kept = tuple(accepted)
     claim = DescentWitness(origin.theta, tuple(c.theta for c in kept), origin.layer)
     return LocalFinding(
-        Answer.NO, method, witness=kept, robust_radius=robust,
+        Answer.NO,
+        method,
+        witness=kept,
+        robust_radius=robust,
         reason=f"better feasible points at distances from {kept[0].distance:.3g} "
         f"down to {kept[-1].distance:.3g}",
         claims=(claim,),

@@ -67,24 +67,21 @@ def _solve(
     examples = len(margins[0])
     widths = [m.shape[1] for m in margins]
     size = sum(widths) + len(widths)
-    budget.require_memory(examples * size)
+    budget.require_memory(4 * (examples + sum(len(c) for c in cones)) * size)
     starts = np.cumsum([0] + [w + 1 for w in widths[:-1]])
+    linear = examples + sum(len(c) for c in cones)
+    matrix = np.zeros((linear + size, size))
+    row = examples
+    for start, width, margin, cone in zip(starts, widths, margins, cones, strict=True):
+        columns = slice(start + 1, start + 1 + width)
+        matrix[:examples, columns] = -margin
+        matrix[row : row + len(cone), columns] = -cone
+        row += len(cone)
+    matrix[np.arange(linear, linear + size), np.arange(size)] = -1.0
+    right = np.zeros(linear + size)
+    right[:examples] = -1.0
     cost = np.zeros(size)
     cost[starts] = 1.0
-    blocks = [
-        scipy.sparse.hstack(
-            [scipy.sparse.csc_matrix(np.column_stack([np.zeros(examples), -m])) for m in margins]
-        )
-    ]
-    rows = [
-        scipy.sparse.csc_matrix((len(c), size)) if not len(c) else _placed(c, int(s), size)
-        for c, s in zip(cones, starts, strict=True)
-    ]
-    blocks.extend(r for r in rows if r.shape[0])
-    linear = examples + sum(len(c) for c in cones)
-    blocks.append(-scipy.sparse.identity(size, format="csc"))
-    matrix = scipy.sparse.vstack(blocks, format="csc")
-    right = np.concatenate([-np.ones(examples), np.zeros(linear - examples + size)])
     kinds = [clarabel.NonnegativeConeT(linear)]
     kinds.extend(clarabel.SecondOrderConeT(w + 1) for w in widths)
     settings = clarabel.DefaultSettings()
@@ -93,15 +90,14 @@ def _solve(
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
     settings.time_limit = max(0.01, budget.remaining)
     solver = clarabel.DefaultSolver(
-        scipy.sparse.csc_matrix((size, size)), cost, matrix, right, kinds, settings
+        scipy.sparse.csc_matrix((size, size)),
+        cost,
+        scipy.sparse.csc_matrix(matrix),
+        right,
+        kinds,
+        settings,
     )
     answer = solver.solve()
     if str(answer.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
         return None
     return np.array(answer.x), np.maximum(np.array(answer.z)[:examples], 0.0)
-
-
-def _placed(rows: Matrix, start: int, size: int) -> scipy.sparse.csc_matrix:
-    block = np.zeros((len(rows), size))
-    block[:, start + 1 : start + 1 + rows.shape[1]] = -rows
-    return scipy.sparse.csc_matrix(block)

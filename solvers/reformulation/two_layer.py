@@ -49,7 +49,7 @@ class TwoLayer:
     size: int
 
     def split(self, theta: Vector) -> tuple[list[Matrix], list[Vector]]:
-        """w (k x d) and v (k) of each group."""
+        """W (k x d) and v (k) of each group."""
         return [theta[g.weights] for g in self.groups], [theta[g.outputs] for g in self.groups]
 
     def join(self, u: list[Matrix], signs: list[Vector]) -> Vector:
@@ -110,9 +110,7 @@ def combination_norms(seen: Matrix, coefficients: Matrix) -> Vector:
     values = coefficients.T @ seen
     gamma = (rows + 2) * UNIT_ROUNDOFF * (1.0 + 1e-9)
     error = gamma * (np.abs(coefficients).T @ np.linalg.norm(seen, axis=1)) * (1.0 + 1e-9)
-    norms: Vector = (np.linalg.norm(values, axis=1) + error) * (
-        1.0 + (width + 8) * UNIT_ROUNDOFF
-    )
+    norms: Vector = (np.linalg.norm(values, axis=1) + error) * (1.0 + (width + 8) * UNIT_ROUNDOFF)
     return norms
 
 

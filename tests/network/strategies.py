@@ -60,27 +60,46 @@ def shared(draw: st.DrawFn, columns: int) -> Spec:
     return {"type": "shared", "index": np.reshape(flat, (rows, columns)).tolist()}
 
 
+def outputs(layer: Spec, inputs: int) -> int:
+    """Outputs of a layer, counted independently of the code under test."""
+    if layer["type"] == "dense":
+        return int(layer["outputs"])
+    if layer["type"] == "diagonal":
+        return inputs
+    if layer["type"] == "shared":
+        return len(layer["index"])
+    if layer["type"] == "convolution":
+        lengths, pads = [inputs // layer["channels"]], [layer.get("pad", 0)]
+        windows, strides = [layer["filter_size"]], [layer["stride"]]
+    else:
+        lengths, pads = [layer["height"], layer["width"]], layer.get("pad", [0, 0])
+        windows, strides = layer["filter_size"], layer["stride"]
+    count = int(layer["filters"])
+    for length, pad, window, stride in zip(lengths, pads, windows, strides, strict=True):
+        room = length - 1 if layer["padding"] == "circular" else length + 2 * pad - window
+        count *= room // stride + 1
+    return count
+
+
 @st.composite
-def layer_nets(draw: st.DrawFn, depth: int | None = None) -> Spec:
+def layer_nets(draw: st.DrawFn) -> Spec:
     """A ``layers`` net that mixes all kinds and ends with a dense layer."""
     bias = draw(st.booleans())
     size = draw(st.integers(1, 8))
+    layers: list[Spec] = []
     spec: Spec = {"type": "layers", "input_size": size, "activation": draw(activations)}
-    spec |= {"first_layer_bias": bias, "layers": []}
-    for index in range(draw(st.integers(1, 3)) if depth is None else depth - 1):
-        kinds = [
+    for index in range(draw(st.integers(1, 3))):
+        kinds: list[st.SearchStrategy[Spec]] = [
             st.builds(lambda k: {"type": "dense", "outputs": k}, small),
             st.just({"type": "diagonal"}),
             shared(size + (bias and index == 0)),
             convolutions(size),
             convolutions2d(size),
         ]
-        spec["layers"].append(draw(st.one_of(kinds)))
-        prefix = {**spec, "layers": [*spec["layers"], {"type": "dense", "outputs": 1}]}
-        if len(prefix["layers"]) >= 2:
-            size = Network.from_dict(prefix).layers[index].outputs
-    spec["layers"].append({"type": "dense", "outputs": 1})
-    return spec
+        layers.append(draw(st.one_of(kinds)))
+        size = outputs(layers[-1], size)
+    layers.append({"type": "dense", "outputs": 1})
+    return spec | {"first_layer_bias": bias, "layers": layers}
 
 
 @st.composite
@@ -97,7 +116,7 @@ def named_nets(draw: st.DrawFn) -> Spec:
     return {**draw(convolutions(size)), **spec, "input_size": size}
 
 
-nets = st.one_of(named_nets(), layer_nets()).map(Network.from_dict)
+specs = st.one_of(named_nets(), layer_nets())
 
 
 def point(network: Network, n: int, seed: int) -> tuple[Array, Array]:

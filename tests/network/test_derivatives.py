@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from solvers.network import Array, Network
-from tests.network.strategies import integers, nets, point, seeds
+from tests.network.strategies import Spec, integers, point, seeds, specs
 
 N = 4
 
@@ -26,22 +26,25 @@ def close(found: Array, expected: Array) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * scale)
 
 
-@given(network=nets, seed=seeds)
-def test_euler_identity(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_euler_identity(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     close(network.gradients(theta, X) @ theta, network.depth * network.outputs(theta, X))
 
 
-@given(network=nets, seed=seeds)
-def test_every_layer_of_the_gradient_gives_the_output(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_every_layer_of_the_gradient_gives_the_output(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     gradients = network.gradients(theta, X)
     for part in network.slices:
         close(gradients[:, part] @ theta[part], network.outputs(theta, X))
 
 
-@given(network=nets, seed=seeds)
-def test_hessian_identity(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_hessian_identity(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     slopes = network.slopes(network.forward(theta, X))
     weights = np.random.default_rng(seed).standard_normal(N)
@@ -49,8 +52,9 @@ def test_hessian_identity(network: Network, seed: int) -> None:
     close(network.hessian_product(theta, X, weights, slopes, theta), expected)
 
 
-@given(network=nets, seed=seeds)
-def test_frozen_network_is_the_network_at_its_own_slopes(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_frozen_network_is_the_network_at_its_own_slopes(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     trace = network.forward(theta, X)
     same = network.forward(theta, X, network.slopes(trace))
@@ -59,9 +63,10 @@ def test_frozen_network_is_the_network_at_its_own_slopes(network: Network, seed:
         close(found, expected)
 
 
-@given(network=nets, seed=seeds)
-def test_gradients_are_finite_differences(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_gradients_are_finite_differences(spec: Spec, seed: int) -> None:
     """Exact difference quotients: along one parameter a frozen network is affine."""
+    network = Network.from_dict(spec)
     theta, X = integers(network, N, seed)
     slopes = frozen(network, seed, theta)
     trace = network.forward(theta, X, slopes)
@@ -72,9 +77,10 @@ def test_gradients_are_finite_differences(network: Network, seed: int) -> None:
         assert np.array_equal(network.outputs(moved, X, slopes) - trace.output, gradients[:, k])
 
 
-@given(network=nets, seed=seeds)
-def test_derivatives_of_the_frozen_network_are_exact(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_derivatives_of_the_frozen_network_are_exact(spec: Spec, seed: int) -> None:
     """Every derivative, as the polynomial's own coefficients in exact integers."""
+    network = Network.from_dict(spec)
     theta, X = integers(network, N, seed)
     direction = np.roll(theta, 1) + 3
     slopes = frozen(network, seed, theta)
@@ -113,8 +119,9 @@ def solve_transposed(matrix: list[list[Fraction]], right: list[Fraction]) -> lis
     return [row[-1] for row in rows]
 
 
-@given(network=nets, seed=seeds)
-def test_hessian_agrees_with_its_products_and_forms(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_hessian_agrees_with_its_products_and_forms(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     slopes = frozen(network, seed, theta)
     rng = np.random.default_rng(seed)
@@ -126,8 +133,9 @@ def test_hessian_agrees_with_its_products_and_forms(network: Network, seed: int)
     close(weights @ forms, direction @ hessian @ direction)
 
 
-@given(network=nets, seed=seeds)
-def test_products_agree_with_the_gradients(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_products_agree_with_the_gradients(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     rng = np.random.default_rng(seed)
     weights, direction = rng.standard_normal(N), rng.standard_normal(network.size)
@@ -138,8 +146,9 @@ def test_products_agree_with_the_gradients(network: Network, seed: int) -> None:
         close(network.gradient_products(theta, X, direction, slopes), gradients @ direction)
 
 
-@given(network=nets, seed=seeds)
-def test_preactivation_gradients_agree_with_the_derivative(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_preactivation_gradients_agree_with_the_derivative(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     slopes = frozen(network, seed, theta)
     direction = np.random.default_rng(seed).standard_normal(network.size)
@@ -163,9 +172,10 @@ def test_given_slopes_act_on_the_way_back_only() -> None:
     assert network.outputs(theta, X, dead).tolist() == [0.0]
 
 
-@given(network=nets, seed=seeds)
-def test_integers_are_exact(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_integers_are_exact(spec: Spec, seed: int) -> None:
     """The network on Python integers equals the index maps evaluated in fractions."""
+    network = Network.from_dict(spec)
     theta, X = integers(network, 2, seed)
     exact = [evaluate(network, [Fraction(t) for t in theta], list(map(Fraction, x))) for x in X]
     assert network.outputs(theta, X).tolist() == exact
@@ -184,8 +194,9 @@ def evaluate(network: Network, theta: list[Fraction], x: list[Fraction]) -> Frac
     return Fraction(z[0])
 
 
-@given(network=nets)
-def test_reaches_output_is_the_product_of_the_index_maps(network: Network) -> None:
+@given(spec=specs)
+def test_reaches_output_is_the_product_of_the_index_maps(spec: Spec) -> None:
+    network = Network.from_dict(spec)
     reached = np.ones((1, 1), dtype=bool)
     expected = []
     for layer in network.layers[:0:-1]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from solvers.network import Array, Convolution, Dense, Diagonal, Layer, Network
 from solvers.network.layers import convolution, shared
 from solvers.network.layers.base import connected_inputs
-from tests.network.strategies import nets, seeds
+from tests.network.strategies import Spec, seeds, specs
 
 
 def matrix(layer: Layer, u: Array) -> Array:
@@ -39,8 +39,9 @@ def draw(layer: Layer, seed: int, n: int, exact: bool) -> tuple[Array, Array, Ar
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["float", "integer"])
-@given(network=nets, seed=seeds)
-def test_operators_equal_the_index_map(exact: bool, network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_operators_equal_the_index_map(exact: bool, spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     for layer in network.layers:
         u, a, g = draw(layer, seed, 3, exact)
         weights = matrix(layer, u)
@@ -60,8 +61,9 @@ def test_operators_equal_the_index_map(exact: bool, network: Network, seed: int)
                 np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@given(network=nets, seed=seeds)
-def test_small_temporaries_change_nothing(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_small_temporaries_change_nothing(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     with pytest.MonkeyPatch.context() as patch:
         for layer in network.layers:
             u, a, g = draw(layer, seed, 5, exact=True)
@@ -84,8 +86,9 @@ def _all_operators(layer: Layer, u: Array, a: Array, g: Array) -> list[Array]:
     ]
 
 
-@given(network=nets)
-def test_rows_and_counts_follow_the_index_map(network: Network) -> None:
+@given(spec=specs)
+def test_rows_and_counts_follow_the_index_map(spec: Spec) -> None:
+    network = Network.from_dict(spec)
     for layer in network.layers:
         index = layer.index_map()
         assert index.shape == (layer.outputs, layer.inputs)
@@ -102,8 +105,9 @@ def test_rows_and_counts_follow_the_index_map(network: Network) -> None:
             assert np.array_equal(index.ravel(), np.arange(1, layer.size + 1))
 
 
-@given(network=nets, seed=seeds)
-def test_connected_inputs_follow_the_index_map(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_connected_inputs_follow_the_index_map(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     rng = np.random.default_rng(seed)
     for layer in network.layers:
         marked = rng.random(layer.outputs) < 0.5
@@ -111,8 +115,9 @@ def test_connected_inputs_follow_the_index_map(network: Network, seed: int) -> N
         assert np.array_equal(connected_inputs(layer, marked), expected)
 
 
-@given(network=nets)
-def test_no_examples_are_no_problem(network: Network) -> None:
+@given(spec=specs)
+def test_no_examples_are_no_problem(spec: Spec) -> None:
+    network = Network.from_dict(spec)
     for layer in network.layers:
         u, a, g = draw(layer, 0, 0, exact=False)
         assert layer.apply(u, a).shape == (0, layer.outputs)

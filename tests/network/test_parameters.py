@@ -10,15 +10,16 @@ from hypothesis import given
 
 from solvers.errors import InputError
 from solvers.network import Array, Network
-from tests.network.strategies import nets, point, seeds
+from tests.network.strategies import Spec, point, seeds, specs
 
 NETWORK = Network.from_dict({"type": "fully_connected", "widths": [2, 3, 1], "activation": "relu"})
 FIRST = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 LAST = [[7.0, 8.0, 9.0]]
 
 
-@given(network=nets, seed=seeds)
-def test_flatten_inverts_unflatten(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_flatten_inverts_unflatten(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, _ = point(network, 1, seed)
     arrays: list[Array] = network.unflatten(theta)
     forms: list[list[Any]] = [

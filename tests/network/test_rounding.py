@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from solvers.network import Array, Network
-from tests.network.strategies import nets, point, seeds
+from tests.network.strategies import Spec, point, seeds, specs
 
 
 def fractions(values: Array) -> Array:
@@ -34,16 +34,18 @@ def assert_bounded(network: Network, theta: Array, X: Array) -> list[Array]:
     return bounds
 
 
-@given(network=nets, seed=seeds)
-def test_bound_holds_on_ordinary_points(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_bound_holds_on_ordinary_points(spec: Spec, seed: int) -> None:
+    network = Network.from_dict(spec)
     theta, X = point(network, 3, seed)
     bounds = assert_bounded(network, theta, X)
     assert max(bound.max() for bound in bounds) < 1e-9
 
 
-@given(network=nets, seed=seeds)
-def test_bound_holds_under_cancellation_and_underflow(network: Network, seed: int) -> None:
+@given(spec=specs, seed=seeds)
+def test_bound_holds_under_cancellation_and_underflow(spec: Spec, seed: int) -> None:
     """Magnitudes from 1e-170 to 1e20: products vanish, sums cancel."""
+    network = Network.from_dict(spec)
     theta, X = point(network, 3, seed)
     rng = np.random.default_rng(seed)
     theta *= 10.0 ** rng.integers(-170, 20, theta.shape)

@@ -1,0 +1,59 @@
+# One command each; every target makes the .venv that it needs. A second run installs nothing.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-build-deps \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
+	--no-header --annotation-style line
+
+.PHONY: serve test quick slow check format openapi bench requirements clean
+.DEFAULT_GOAL := serve
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+serve: $(VENV)/.installed  ## the service on 127.0.0.1:8000
+	exec $(BIN)/margincert serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.installed-dev  ## everything but the slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+quick: $(VENV)/.installed-dev  ## less than a minute
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not integration"
+
+slow: $(VENV)/.installed-dev  ## minutes
+	$(BIN)/python -m pytest -m slow --timeout 900
+
+check: $(VENV)/.installed-dev  ## lint, format, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+openapi: $(VENV)/.installed  ## regenerate the committed document
+	$(BIN)/python -m service.openapi openapi/openapi.json
+
+bench: $(VENV)/.installed-dev  ## small certifications against a trivial POST
+	$(BIN)/python -m benchmarks.http_floor
+
+requirements: $(VENV)/.installed-dev  ## pin again, with hashes
+	$(COMPILE) --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra dev --output-file requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,162 @@
+"""Multipliers by non-negative least squares over vertices of the subdifferentials.
+
+Vertices are generated where the residual asks for them; the 2^k vertices of an example with k
+kinks are never enumerated. The budget on sum lambda_i (q_i - 1) enters as a quadratic penalty row:
+at weight w the optimum has the price t = w^2 sum lambda_i (q_i - 1) on each q_i - 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.budget import Budget
+from solvers.kinks import Slopes
+from solvers.kkt.finding import ACTIVE, ROUNDING
+from solvers.nnls import NonnegativeFit, nonnegative_least_squares
+from solvers.options import Options
+from solvers.problem import Point
+from solvers.subdifferential import Subdifferential
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Master:
+    """A solved fit: columns (example, pattern), their gradients, the fit, the squared price."""
+
+    examples: NDArray[np.int64]
+    rows: Matrix
+    patterns: tuple[tuple[float, ...], ...]
+    fit: NonnegativeFit
+    penalty: float
+
+    def complementarity(self, costs: Vector) -> float:
+        return float(self.fit.weights @ costs[self.examples])
+
+    def price(self, costs: Vector) -> float:
+        """T with <h, rho> <= t (q_i - 1) at the optimum of the penalised fit."""
+        return self.penalty**2 * self.complementarity(costs)
+
+
+class Columns:
+    """Growing set of subgradient vertices for the master problem."""
+
+    def __init__(self, sub: Subdifferential, allowed: NDArray[np.bool_], budget: Budget) -> None:
+        self.sub = sub
+        self.allowed = allowed
+        self.budget = budget
+        self.keys: dict[tuple[int, tuple[float, ...]], None] = {}
+        self.rows: list[Vector] = []
+        self.add(sub.kinks.slopes, np.flatnonzero(allowed))
+        if sub.kinks.count:
+            self.add(sub.kinks.filled(1.0), np.flatnonzero(allowed))
+
+    def add(self, slopes: Slopes, examples: NDArray[np.int64]) -> int:
+        fresh = [
+            int(i) for i in examples if (int(i), self.sub.key(slopes, int(i))) not in self.keys
+        ]
+        if not fresh:
+            return 0
+        rows = self.sub.gradients(slopes, np.array(fresh))
+        for example, row in zip(fresh, rows, strict=True):
+            self.keys[(example, self.sub.key(slopes, example))] = None
+            self.rows.append(row)
+        return len(fresh)
+
+    def solve(self, costs: Vector, penalty: float) -> Master:
+        """Fit theta with the penalty row, generating columns until none prices out."""
+        theta = self.sub.point.theta
+        size = float(np.linalg.norm(theta))
+        while True:
+            self.budget.check()
+            examples = np.array([k[0] for k in self.keys], dtype=np.int64)
+            rows = np.array(self.rows)
+            if penalty > 0.0:
+                fit = nonnegative_least_squares(
+                    np.column_stack([rows, penalty * costs[examples]]), np.append(theta, 0.0)
+                )
+                fit = NonnegativeFit(fit.weights, fit.residual[:-1], fit.dual_violation)
+            else:
+                fit = nonnegative_least_squares(rows, theta)
+            master = Master(examples, rows, tuple(k[1] for k in self.keys), fit, penalty)
+            if self.sub.kinks.count == 0 or fit.norm <= 1e-14 * size:
+                return master
+            best, values = self.sub.price(fit.residual)
+            limit = master.price(costs) * costs + 1e-13 * size * self.sub.scale
+            worth = self.allowed & (values > limit)
+            if not worth.any() or self.add(best, np.flatnonzero(worth)) == 0:
+                return master
+
+
+def within(master: Master, costs: Vector, point: Point, options: Options) -> bool:
+    near = master.fit.norm <= (options.kkt_tolerance - ROUNDING) * point.norm
+    budget = (options.complementarity_tolerance - ROUNDING) * point.norm**2
+    return near and master.complementarity(costs) <= budget
+
+
+def least_residual(
+    sub: Subdifferential,
+    costs: Vector,
+    allowed: NDArray[np.bool_],
+    options: Options,
+    budget: Budget,
+) -> Master:
+    """The least residual whose complementarity stays within delta ||theta||^2.
+
+    Exactly active examples first (crisp multipliers); if they do not explain theta, every example
+    may carry weight, with a quadratic penalty on sum lambda_i (q_i - 1) raised until it fits.
+    """
+    size = sub.point.norm
+    active = allowed & (costs <= ACTIVE)
+    if active.any():
+        crisp = Columns(sub, active, budget).solve(costs, 0.0)
+        if crisp.fit.norm <= 1e-3 * options.kkt_tolerance * size or bool((active == allowed).all()):
+            return crisp
+    columns = Columns(sub, allowed, budget)
+    allowance = options.complementarity_tolerance * size**2 * (1.0 - 1e-6)
+    free = columns.solve(costs, 0.0)
+    if free.complementarity(costs) <= allowance:
+        return free
+    low, high = 1e-6, 1.0
+    best = columns.solve(costs, high)
+    while best.complementarity(costs) > allowance and high < 1e12:
+        low, high = high, high * 100.0
+        best = columns.solve(costs, high)
+    for _ in range(24):
+        middle = float(np.sqrt(low * high))
+        trial = columns.solve(costs, middle)
+        if trial.complementarity(costs) <= allowance:
+            high, best = middle, trial
+        else:
+            low = middle
+        if high / low < 1.02:
+            break
+    return best
+
+
+def inner_fit(
+    sub: Subdifferential,
+    costs: Vector,
+    attained: NDArray[np.bool_],
+    options: Options,
+    budget: Budget,
+) -> Master | None:
+    """A fit over vertices that some direction attains (sampled where not all are)."""
+    active = costs <= ACTIVE
+    rows, examples, patterns = [], [], []
+    for slopes, usable in sub.attained_patterns(attained, budget, seed=options.seed):
+        picked = np.flatnonzero(usable & active)
+        if picked.size == 0:
+            continue
+        rows.append(sub.gradients(slopes, picked))
+        examples.extend(int(i) for i in picked)
+        patterns.extend(sub.key(slopes, int(i)) for i in picked)
+    if not rows:
+        return None
+    stacked = np.vstack(rows)
+    fit = nonnegative_least_squares(stacked, sub.point.theta)
+    return Master(np.array(examples), stacked, tuple(patterns), fit, 0.0)

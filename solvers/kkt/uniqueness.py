@@ -1,0 +1,78 @@
+"""Whether the multipliers of a KKT point are the only ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+
+from solvers.kkt.finding import ACTIVE, EXPLICIT_LIMIT
+from solvers.kkt.multipliers import Master
+from solvers.subdifferential import Subdifferential
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+def unique_multipliers(sub: Subdifferential, master: Master, costs: Vector) -> bool | None:
+    """Whether the multipliers of the active examples are the only ones.
+
+    They are unless some direction keeps sum lambda_i h_i fixed, with lambda and the kinks' shares
+    mu = lambda s in their cone: a linear program over changes of both.
+    """
+    active = np.flatnonzero(costs <= ACTIVE)
+    if active.size * sub.point.theta.size > EXPLICIT_LIMIT:
+        return None
+    base, parts, owners = sub.generators(active)
+    unit = np.linalg.norm(base, axis=1)
+    if not bool(np.all(unit > 0.0)):
+        return None
+    stacked = np.vstack([base / unit[:, None], parts]) if len(parts) else base / unit[:, None]
+    norms = np.linalg.norm(stacked, axis=1)
+    kept = norms > 1e-12 * sub.scale
+    kept[: len(base)] = True
+    if np.linalg.matrix_rank(stacked[kept] / norms[kept, None], tol=1e-9) == int(kept.sum()):
+        return True
+    if sub.kinks.layers_per_example[active].max(initial=0) > 1:
+        return None
+    return _by_linear_program(master, sub, active, base, parts, owners)
+
+
+def _by_linear_program(
+    master: Master,
+    sub: Subdifferential,
+    active: NDArray[np.int64],
+    base: Matrix,
+    parts: Matrix,
+    owners: NDArray[np.int64],
+) -> bool | None:
+    weights = master.fit.weights
+    multipliers = np.bincount(master.examples, weights, minlength=len(sub.point.problem.y))[active]
+    size = float(multipliers.max(initial=0.0))
+    if size == 0.0:
+        return None
+    shares = sub.shares(master.examples, weights, master.patterns, active, owners)
+    position = {int(e): k for k, e in enumerate(active)}
+    count, kinks = len(active), len(parts)
+    limits = np.zeros((kinks, count + kinks))
+    for k, owner in enumerate(owners[:, 0] if kinks else ()):
+        limits[k, position[int(owner)]], limits[k, count + k] = -1.0, 1.0
+    room = np.array([multipliers[position[int(o)]] for o in owners[:, 0]]) if kinks else np.zeros(0)
+    scale = np.abs(np.vstack([base, parts]) if kinks else base).max()
+    equalities = (np.vstack([base, parts]) if kinks else base).T / scale
+    cost = np.random.default_rng(0).normal(size=count)
+    bounds = [(-v / size, 1.0) for v in multipliers] + [(-v / size, 1.0) for v in shares]
+    for sign in (1.0, -1.0):
+        solved = scipy.optimize.linprog(
+            np.concatenate([sign * cost, np.zeros(kinks)]),
+            A_ub=limits if kinks else None,
+            b_ub=(room - shares) / size if kinks else None,
+            A_eq=equalities,
+            b_eq=np.zeros(len(equalities)),
+            bounds=bounds,
+        )
+        if not solved.success:
+            return None
+        if -float(solved.fun) > 1e-6:
+            return False
+    return True
