@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.findings import (
-    Answer,
     FeasiblePoint,
     GlobalFinding,
     LayerFinding,
@@ -85,10 +84,10 @@ class Writer:
             return None
         return [self._reference(f"{name}-{k + 1}", part) for k, part in enumerate(parts)]
 
-    def kkt(self, finding: KktFinding) -> Json:
+    def kkt(self, finding: KktFinding, theta: Vector) -> Json:
         """The field ``kkt``."""
         norm = float(np.linalg.norm(finding.residual_vector))
-        theta_norm = float(np.linalg.norm(self.problem_norm))
+        theta_norm = float(np.linalg.norm(theta))
         parts = self.problem.network.slices
         direction = finding.direction
         return {
@@ -117,8 +116,6 @@ class Writer:
             else self.parameters("descent-direction", direction, direction=True),
             "reason": finding.reason,
         }
-
-    problem_norm: Vector = field(default_factory=lambda: np.zeros(1))
 
     def local(self, finding: LocalFinding, name: str = "witness") -> Json:
         """The field ``local`` (also of a layer)."""
@@ -231,8 +228,3 @@ def _with_id(value: Any, identity: str) -> Any:
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
         return [_with_id(item, identity) for item in value]
     return value
-
-
-def unasked() -> Answer:
-    """A question that was not asked counts as unknown."""
-    return Answer.UNKNOWN

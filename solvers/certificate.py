@@ -60,9 +60,10 @@ class Kkt:
 
 @dataclass(frozen=True)
 class NotKkt:
-    """not_kkt: ``<h, d> >= -t (q_i - 1)`` for all outer h; ``<theta, d> < -eps|theta|-t delta|theta|^2``.
+    """not_kkt: a direction d and a price t that no choice of multipliers explains.
 
-    ``direction`` need not be of unit norm: eps is multiplied by its norm.
+    ``<h, d> >= -t (q_i - 1)`` for every example and every outer subgradient h, and
+    ``<theta, d> < -(eps ||theta|| ||d|| + t delta ||theta||^2)``.
     """
 
     theta: Vector

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from solvers.answer import Json, Writer, identified
 from solvers.budget import Budget
+from solvers.dataset import parse_dataset
 from solvers.errors import InputError
 from solvers.findings import Answer, Verdict
 from solvers.kinks import has_zero_input, has_zero_neuron
@@ -31,7 +32,7 @@ from solvers.network import Network, field_errors
 from solvers.options import Options
 from solvers.pipeline import Progress, close_under_implication, run
 from solvers.placing import Placement, place
-from solvers.problem import Problem, parse_dataset
+from solvers.problem import Problem
 from solvers.theorems import TheoremNote, theorems_that_apply
 from solvers.wording import summary, termination
 
@@ -107,8 +108,7 @@ class Certification:
         done = self.progress
         kkt = None
         if done is not None and "kkt" in self.options.questions:
-            writer.problem_norm = done.point.theta
-            kkt = writer.kkt(done.kkt) if done.kkt is not None else _unanswered("not reached")
+            kkt = _unanswered() if done.kkt is None else writer.kkt(done.kkt, done.point.theta)
         return {
             "name": self.name,
             "feasibility": self.placement.to_dict(),
@@ -134,12 +134,10 @@ class Certification:
         local = global_ = layers = predictor = None
         if done is not None:
             if "local" in ask:
-                local = (
-                    _unanswered("not reached") if done.local is None else writer.local(done.local)
-                )
+                local = _unanswered() if done.local is None else writer.local(done.local)
             if "global" in ask:
                 global_ = (
-                    _unanswered("not reached")
+                    _unanswered()
                     if done.global_ is None
                     else writer.global_(done.global_, done.point.objective)
                 )
@@ -164,13 +162,8 @@ class Certification:
         }
 
 
-_UNANSWERED: Json = {
-    "answer": "unknown",
-}
-
-
-def _unanswered(reason: str) -> Json:
-    return {**_UNANSWERED, "reason": reason}
+def _unanswered() -> Json:
+    return {"answer": "unknown", "reason": "the budget ran out before this question"}
 
 
 @cache
@@ -218,7 +211,7 @@ def kkt(
     report: Callable[[Certification], None] | None = None,
     **options: Any,
 ) -> Certification:
-    """The KKT question alone: multipliers, residual, complementarity, kinks. See :func:`certify`."""
+    """The KKT question alone: multipliers, residual, kinks. Arguments as in :func:`certify`."""
     return _answer("kkt", network, dataset, parameters, name, budget, report, options)
 
 

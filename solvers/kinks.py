@@ -49,7 +49,8 @@ class Kinks:
         """In how many layers each example has a kink (n)."""
         if not self.free:
             return np.zeros(0, dtype=np.int64)
-        return np.sum([mask.any(axis=1) for mask in self.free], axis=0).astype(np.int64)
+        counts: NDArray[np.int64] = np.sum([mask.any(axis=1) for mask in self.free], axis=0)
+        return counts
 
     @cached_property
     def goldstein_radius(self) -> float:

@@ -72,7 +72,8 @@ def _reduced(columns: Matrix, target: Vector) -> tuple[Matrix, Vector]:
     triangle = scipy.linalg.qr(
         np.column_stack([columns, target]), mode="r", overwrite_a=True, check_finite=False
     )[0][: count + 1]
-    return triangle[:, :count], triangle[:, count]
+    reduced = np.asarray(triangle, dtype=np.float64)
+    return reduced[:, :count], reduced[:, count]
 
 
 def _scipy_candidate(matrix: Matrix, right: Vector) -> Vector:

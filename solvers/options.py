@@ -20,9 +20,10 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    normalize: bool = Field(True, description="Scale the point to margin 1 first.")
+    normalize: bool = Field(default=True, description="Scale the point to margin 1 first.")
     refine: bool = Field(
-        False, description="Move to an exact KKT point close by, if there is one, and certify that."
+        default=False,
+        description="Move to an exact KKT point close by, if there is one, and certify that.",
     )
     refine_radius: float = Field(
         0.1, gt=0.0, le=1.0, allow_inf_nan=False, description="Largest move, relative to ||theta||."

@@ -24,7 +24,7 @@ from solvers.findings import (
 )
 from solvers.kinks import find_kinks
 from solvers.kkt import KktFinding, kkt_finding
-from solvers.layers import layer_findings
+from solvers.layerwise import layer_findings
 from solvers.optimality.adjacent_cells import adjacent_cells
 from solvers.optimality.case import Case
 from solvers.optimality.descent import first_order_descent, nearby_cells
@@ -88,12 +88,12 @@ def run(
     progress = Progress(point, options)
     report(progress)
     kinks = find_kinks(network, point.theta, point.trace, tolerance=options.kink_tolerance)
-    with progress.stage("kkt"):
-        progress.kkt = kkt_finding(point, kinks, options, budget)
+    start = time.perf_counter()
+    multipliers = kkt_finding(point, kinks, options, budget)
+    progress.kkt = multipliers
+    progress.timings["kkt"] = time.perf_counter() - start
     report(progress)
-    if progress.kkt is None:
-        return progress
-    case = Case(point, kinks, progress.kkt, options, budget)
+    case = Case(point, kinks, multipliers, options, budget)
     bounds: list[Bound] = []
     if progress.asks("local") or progress.asks("global"):
         with progress.stage("global"):

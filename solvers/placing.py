@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.problem import Point, Problem, duplicate_conflict
+from solvers.conflicts import duplicate_conflict
+from solvers.problem import Point, Problem
 
 Vector = NDArray[np.float64]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from solvers.findings import FeasiblePoint
 from solvers.optimality.case import Case
+from solvers.problem import Problem
 from solvers.reformulation.group_norm import minimise_group_norm
 from solvers.reformulation.two_layer import TwoLayer
 
@@ -86,7 +87,7 @@ def _descend_over_cells(
 def _crossed(x: Matrix, rows: Matrix, pattern: NDArray[np.bool_]) -> NDArray[np.bool_]:
     scale = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(rows, axis=1)[None, :]
     on_wall = np.abs(x @ rows.T) <= 1e-6 * scale
-    return pattern ^ (on_wall & (scale > 0.0))
+    return np.asarray(pattern ^ (on_wall & (scale > 0.0)))
 
 
 def _cell_optimum(
@@ -110,23 +111,32 @@ def _cell_optimum(
 def _nonlinear_optima(case: Case) -> Iterator[Vector]:
     """SLSQP on the true network from random starts of the point's own size."""
     problem, rng = case.point.problem, case.generator()
-    network = problem.network
     for _ in range(_NONLINEAR_STARTS):
         case.budget.check()
-        start = rng.normal(size=network.size)
+        start = rng.normal(size=problem.network.size)
         start *= case.point.norm / float(np.linalg.norm(start))
         lifted = problem.scaled_to_margin_one(start)
-        solved = scipy.optimize.minimize(
-            lambda t: (0.5 * float(t @ t), t),
-            start if lifted is None or not np.isfinite(lifted[0]).all() else lifted[0],
-            jac=True,
-            method="SLSQP",
-            constraints={
-                "type": "ineq",
-                "fun": lambda t: problem.margins(t) - 1.0,
-                "jac": lambda t: problem.y[:, None] * network.gradients(t, problem.x),
-            },
-            options={"maxiter": 100, "ftol": 1e-10},
-        )
-        if np.isfinite(solved.x).all():
-            yield np.asarray(solved.x)
+        if lifted is not None and np.isfinite(lifted[0]).all():
+            start = lifted[0]
+        end = local_minimum(problem, start)
+        if np.isfinite(end).all():
+            yield end
+
+
+def local_minimum(problem: Problem, start: Vector) -> Vector:
+    """Where sequential quadratic programming ends from ``start`` (p) on the true network."""
+    margins = scipy.optimize.NonlinearConstraint(
+        problem.margins,
+        1.0,
+        np.inf,
+        jac=lambda t: problem.y[:, None] * problem.network.gradients(t, problem.x),
+    )
+    solved = scipy.optimize.minimize(  # type: ignore[call-overload]  # the stubs lack lists
+        lambda t: 0.5 * float(t @ t),
+        start,
+        jac=lambda t: t,
+        method="SLSQP",
+        constraints=[margins],
+        options={"maxiter": 100, "ftol": 1e-10},
+    )
+    return np.asarray(solved.x)

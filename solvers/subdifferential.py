@@ -25,6 +25,8 @@ Matrix = NDArray[np.float64]
 
 _MAX_COMBINATIONS = 4096
 _SAMPLES = 64
+_STEPS = (1e-5, 1e-7)
+"""Moves, relative to ||theta||, at which sampled patterns are read."""
 CHUNK = 4_000_000
 """Numbers of an explicit block of gradients."""
 
@@ -171,12 +173,13 @@ class Subdifferential:
             yield slopes
 
     def attained_patterns(
-        self, attained: NDArray[np.bool_], budget: Budget, *, seed: int
+        self, budget: Budget, *, seed: int
     ) -> Iterator[tuple[Slopes, NDArray[np.bool_]]]:
         """Patterns of slopes that random directions attain, and for which examples (n).
 
-        The true network is evaluated at theta + t d for t falling over four decades; a pattern
-        counts where it is the same at all of them and no kinked pre-activation is zero there.
+        The true network is evaluated at theta + t d for two small t; a pattern counts where each
+        kinked pre-activation grows like t from one to the other: then its sign is that of its
+        first-order coefficient, for all smaller t.
         """
         rng = np.random.default_rng(seed)
         theta, network = self.point.theta, self._network
@@ -185,21 +188,22 @@ class Subdifferential:
             direction = rng.normal(size=theta.size)
             direction *= self.point.norm / float(np.linalg.norm(direction))
             for sign in (1.0, -1.0):
-                seen = [
-                    network.forward(theta + sign * step * direction, self._x)
-                    for step in (1e-4, 1e-6)
-                ]
-                slopes, usable = self._read_pattern([t.pre for t in seen])
-                yield slopes, usable
+                far, near = (
+                    network.forward(theta + sign * step * direction, self._x).pre for step in _STEPS
+                )
+                yield self._read_pattern(far, near)
 
-    def _read_pattern(self, traces: list[tuple[Matrix, ...]]) -> tuple[Slopes, NDArray[np.bool_]]:
+    def _read_pattern(
+        self, far: tuple[Matrix, ...], near: tuple[Matrix, ...]
+    ) -> tuple[Slopes, NDArray[np.bool_]]:
         usable = np.ones(len(self._y), dtype=bool)
         slopes = []
+        expected = _STEPS[1] / _STEPS[0]
         for layer, mask in enumerate(self.kinks.free):
-            signs = [np.sign(trace[layer]) for trace in traces]
-            same = (signs[0] == signs[1]) & (signs[0] != 0.0)
-            usable &= np.all(same | ~mask, axis=1)
-            slopes.append(np.where(mask, (signs[-1] > 0.0).astype(float), self.kinks.slopes[layer]))
+            first_order = np.abs(near[layer] - expected * far[layer]) <= 0.1 * np.abs(near[layer])
+            usable &= np.all((first_order & (near[layer] != 0.0)) | ~mask, axis=1)
+            rising = (near[layer] > 0.0).astype(np.float64)
+            slopes.append(np.where(mask, rising, self.kinks.slopes[layer]))
         return tuple(slopes), usable
 
     def generators(self, examples: NDArray[np.int64]) -> tuple[Matrix, Matrix, NDArray[np.int64]]:

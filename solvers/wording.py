@@ -88,9 +88,10 @@ def _unplaced(answer: Certification) -> str:
 
 def _not_kkt(answer: Certification) -> str:
     done = answer.progress
-    assert done is not None and done.kkt is not None
+    assert done is not None
+    assert done.kkt is not None
     relative = done.kkt.residual / done.point.norm
-    text = f"Not a KKT point: every choice of multipliers leaves a residual of {relative:.3g} ||theta||"
+    text = f"Not a KKT point: all multipliers leave a residual of {relative:.3g} ||theta|| or more"
     if done.local is not None and done.local.answer is Answer.NO:
         text += ", and the descent direction reaches feasible points with smaller norm"
     if done.global_ is not None and done.global_.answer is Answer.YES:

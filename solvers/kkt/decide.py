@@ -53,44 +53,51 @@ def kkt_finding(point: Point, kinks: Kinks, options: Options, budget: Budget) ->
         Vardi, Shamir, Srebro (2022), Appendix B.
     """
     sub = Subdifferential(point, kinks)
-    costs = point.excess
-    if point.problem.examples * point.theta.size > EXPLICIT_LIMIT:
-        return _by_gram_matrix(point, sub, costs, options, budget)
-    every = np.ones(point.problem.examples, dtype=bool)
-    attained = every_pattern_attained(point.problem.network, point.trace, kinks)
-    inner_is_outer = bool(attained.all()) and sub.pricing_is_exact
+    large = point.problem.examples * point.theta.size > EXPLICIT_LIMIT
     try:
-        outer = least_residual(sub, costs, every, options, budget)
+        method = _by_gram_matrix if large else _by_vertices
+        return method(point, sub, point.excess, options, budget)
     except BudgetExceeded as stop:
         return _undecided(point, kinks, str(stop))
-    eps = options.kkt_tolerance * point.norm
+
+
+def _by_vertices(
+    point: Point, sub: Subdifferential, costs: Vector, options: Options, budget: Budget
+) -> KktFinding:
+    every = np.ones(point.problem.examples, dtype=bool)
+    outer = least_residual(sub, costs, every, options, budget)
     if within(outer, costs, point, options):
-        if inner_is_outer:
-            return _yes(point, sub, outer, costs, options)
-        inner = inner_fit(sub, costs, attained, options, budget)
-        if inner is not None and within(inner, costs, point, options):
-            return _yes(point, sub, inner, costs, options)
-        return _finding(
-            Answer.UNKNOWN,
-            point,
-            sub,
-            outer,
-            costs,
-            reason="the outer subdifferential reaches the tolerance, but no attained pattern of "
-            "slopes was found that does",
-        )
+        return _confirmed(point, sub, outer, costs, options, budget)
     refuted = refutation(sub, outer, costs, options, budget)
-    if refuted is None:
-        return _finding(
-            Answer.UNKNOWN,
-            point,
-            sub,
-            outer,
-            costs,
-            reason=f"the least residual found is {outer.fit.norm / point.norm:.3g} ||theta|| "
-            f"(tolerance {eps / point.norm:.3g}), and no dual direction refutes every subgradient",
-        )
-    return _no(point, sub, outer, costs, options, *refuted)
+    if refuted is not None:
+        return _no(point, sub, outer, costs, options, *refuted)
+    reason = (
+        f"the least residual found is {outer.fit.norm / point.norm:.3g} ||theta|| (tolerance "
+        f"{options.kkt_tolerance:.3g}), and no dual direction refutes every subgradient"
+    )
+    return _finding(Answer.UNKNOWN, point, sub, outer, costs, reason=reason)
+
+
+def _confirmed(
+    point: Point,
+    sub: Subdifferential,
+    outer: Master,
+    costs: Vector,
+    options: Options,
+    budget: Budget,
+) -> KktFinding:
+    """Yes where the vertices with weight are attained, or attained ones do as well."""
+    attained = every_pattern_attained(point.problem.network, point.trace, sub.kinks)
+    if bool(attained[outer.examples[outer.fit.weights > 0.0]].all()):
+        return _yes(point, sub, outer, costs, options)
+    inner = inner_fit(sub, costs, budget, seed=options.seed)
+    if inner is not None and within(inner, costs, point, options):
+        return _yes(point, sub, inner, costs, options)
+    reason = (
+        "the outer subdifferential reaches the tolerance, but no attained pattern of slopes was "
+        "found that does"
+    )
+    return _finding(Answer.UNKNOWN, point, sub, outer, costs, reason=reason)
 
 
 def _by_gram_matrix(
@@ -102,15 +109,12 @@ def _by_gram_matrix(
     ``yes`` needs that every pattern is attained.
     """
     network, problem, slopes = point.problem.network, point.problem, sub.kinks.slopes
-    try:
-        budget.require_memory(3 * problem.examples**2 + 8 * point.theta.size)
-        budget.check()
-        gram = np.outer(problem.y, problem.y) * network.gram(point.theta, problem.x, slopes)
-        rows, target = gram_coordinates(gram, network.depth * point.margins)
-        fit, penalty = gram_fit(rows, target, costs, options, point)
-        budget.check()
-    except BudgetExceeded as stop:
-        return _undecided(point, sub.kinks, str(stop))
+    budget.require_memory(3 * problem.examples**2 + 8 * point.theta.size)
+    gram = np.outer(problem.y, problem.y) * network.gram(point.theta, problem.x, slopes)
+    budget.check()
+    rows, target = gram_coordinates(gram, network.depth * point.margins)
+    fit, penalty = gram_fit(rows, target, costs, options, point)
+    budget.check()
     residual = point.theta - network.weighted_gradient(
         point.theta, problem.x, fit.weights * problem.y, slopes
     )
@@ -188,7 +192,8 @@ def _finding(
     claims: tuple[Claim, ...] = (),
 ) -> KktFinding:
     weights = master.fit.weights
-    multipliers = np.bincount(master.examples, weights, minlength=point.problem.examples)
+    multipliers = np.zeros(point.problem.examples)
+    np.add.at(multipliers, master.examples, weights)
     used = np.flatnonzero(weights > 0.0)
     columns = tuple(
         SubgradientColumn(

@@ -64,6 +64,7 @@ class KktFinding:
 def mean_slopes(
     columns: tuple[SubgradientColumn, ...], multipliers: Vector
 ) -> tuple[KinkSlope, ...]:
+    """The mean slope at each kink of the examples that carry weight."""
     total: dict[tuple[int, int, int], float] = {}
     for column in columns:
         for layer, neuron, slope in column.slopes:

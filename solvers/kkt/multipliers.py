@@ -35,6 +35,7 @@ class Master:
     penalty: float
 
     def complementarity(self, costs: Vector) -> float:
+        """Sum of lambda_i (q_i - 1), for costs q_i - 1 (n)."""
         return float(self.fit.weights @ costs[self.examples])
 
     def price(self, costs: Vector) -> float:
@@ -56,6 +57,7 @@ class Columns:
             self.add(sub.kinks.filled(1.0), np.flatnonzero(allowed))
 
     def add(self, slopes: Slopes, examples: NDArray[np.int64]) -> int:
+        """Add the vertices of ``examples`` at ``slopes`` that are new; returns how many were."""
         fresh = [
             int(i) for i in examples if (int(i), self.sub.key(slopes, int(i))) not in self.keys
         ]
@@ -93,6 +95,7 @@ class Columns:
 
 
 def within(master: Master, costs: Vector, point: Point, options: Options) -> bool:
+    """Whether a fit meets both tolerances, with room for rounding."""
     near = master.fit.norm <= (options.kkt_tolerance - ROUNDING) * point.norm
     budget = (options.complementarity_tolerance - ROUNDING) * point.norm**2
     return near and master.complementarity(costs) <= budget
@@ -138,18 +141,13 @@ def least_residual(
     return best
 
 
-def inner_fit(
-    sub: Subdifferential,
-    costs: Vector,
-    attained: NDArray[np.bool_],
-    options: Options,
-    budget: Budget,
-) -> Master | None:
-    """A fit over vertices that some direction attains (sampled where not all are)."""
-    active = costs <= ACTIVE
-    rows, examples, patterns = [], [], []
-    for slopes, usable in sub.attained_patterns(attained, budget, seed=options.seed):
-        picked = np.flatnonzero(usable & active)
+def inner_fit(sub: Subdifferential, costs: Vector, budget: Budget, *, seed: int) -> Master | None:
+    """A fit of the active examples over vertices that sampled directions attain."""
+    rows: list[Matrix] = []
+    examples: list[int] = []
+    patterns: list[tuple[float, ...]] = []
+    for slopes, usable in sub.attained_patterns(budget, seed=seed):
+        picked = np.flatnonzero(usable & (costs <= ACTIVE))
         if picked.size == 0:
             continue
         rows.append(sub.gradients(slopes, picked))

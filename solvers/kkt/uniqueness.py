@@ -71,8 +71,8 @@ def _by_linear_program(
             b_eq=np.zeros(len(equalities)),
             bounds=bounds,
         )
-        if not solved.success:
+        if not solved.success or solved.x is None:
             return None
-        if -float(solved.fun) > 1e-6:
+        if float(cost @ solved.x[:count]) * -sign > 1e-6:
             return False
     return True

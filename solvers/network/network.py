@@ -19,6 +19,7 @@ Letters: ``n`` examples, ``d`` inputs (the bias feature included: see :meth:`Net
 ``m`` layers, ``k`` neurons, ``p`` parameters.
 """
 
+# The names of dimensions are no forward references.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -152,7 +153,7 @@ class Network:
         return np.hstack([X, np.ones((len(X), 1))])
 
     def flatten(self, parameters: object, pointer: str = "/parameters") -> Float[Array, " p"]:
-        """theta from one array or nested list per layer, in canonical shape or flat.
+        """Theta from one array or nested list per layer, in canonical shape or flat.
 
         Raises :class:`~solvers.errors.InputError` with pointers under ``pointer``.
         """
@@ -225,7 +226,7 @@ class Network:
         trace: Trace | None = None,
         slopes: Slopes | None = None,
     ) -> Arrays:
-        """dPhi / d(outputs of layer l), (n, k) each; ones (n, 1) for the last layer.
+        """DPhi / d(outputs of layer l), (n, k) each; ones (n, 1) for the last layer.
 
         ``slopes`` default to those of ``trace``, which defaults to the forward pass.
         """

@@ -1,5 +1,6 @@
 """Reading the parameters of a network: one array per layer, checked number by number."""
 
+# The names of dimensions are no forward references.
 from __future__ import annotations
 
 import sys

@@ -1,0 +1,1 @@
+"""One file a method: what it claims, because of which theorem, and when it stays silent."""

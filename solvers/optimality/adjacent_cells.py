@@ -11,6 +11,7 @@ are examined.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +136,7 @@ def _project(row: Vector, kinked: Matrix) -> Vector:
     return solution
 
 
-def _cells(case: Case, neurons: list[Neuron], alpha: Vector):  # type: ignore[no-untyped-def]
+def _cells(case: Case, neurons: list[Neuron], alpha: Vector) -> Iterator[list[Choice]]:
     """Cells worth trying: priced by multipliers (re-priced once by a cell's own), then random."""
     rng = case.generator()
     open_ones = [k for k, n in enumerate(neurons) if n.kinked.any() or n.is_zero]
@@ -244,19 +245,20 @@ def _segment(
         return layers.join(stacked, signs)
 
     def path(distance: float) -> Vector | None:
-        low, high = 0.0, 1.0
-        if float(np.linalg.norm(at(high) - case.point.theta)) <= distance:
-            return at(high)
-        for _ in range(80):
-            middle = 0.5 * (low + high) if low > 0.0 else high * 1e-2
-            if float(np.linalg.norm(at(middle) - case.point.theta)) <= distance:
-                low = middle
-            else:
-                high = middle
-            if high - low <= 1e-3 * high:
-                break
-            if high < 1e-18:
-                return None
-        return at(high)
+        return _at_distance(at, case.point.theta, distance)
 
     return path
+
+
+def _at_distance(at: Callable[[float], Vector], origin: Vector, distance: float) -> Vector | None:
+    """The point of the segment at about ``distance`` from ``origin`` (None: none that close)."""
+    low, high = 0.0, 1.0
+    if float(np.linalg.norm(at(high) - origin)) <= distance:
+        return at(high)
+    while high > 1e-18 and not low >= 0.999 * high:
+        middle = 0.5 * (low + high) if low > 0.0 else high * 1e-2
+        if float(np.linalg.norm(at(middle) - origin)) <= distance:
+            low = middle
+        else:
+            high = middle
+    return at(high) if low > 0.0 else None

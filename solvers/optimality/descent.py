@@ -121,6 +121,7 @@ def _descent_in_cell(case: Case, slopes: Slopes) -> Vector | None:
     solved = scipy.optimize.linprog(
         point.theta / point.norm, A_ub=-stacked, b_ub=np.zeros(len(stacked)), bounds=(-1.0, 1.0)
     )
-    if not solved.success or not solved.fun < -_STEEP:
+    if not solved.success:
         return None
-    return np.asarray(solved.x)
+    direction = np.asarray(solved.x)
+    return direction if float(point.theta @ direction) < -_STEEP * point.norm else None

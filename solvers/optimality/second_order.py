@@ -224,7 +224,7 @@ def _bend(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
     """E with rows e >= wanted and small <theta, e>: least squares, else a linear program."""
     if len(rows) == 0:
         return np.zeros(case.point.theta.size)
-    exact: Vector = np.linalg.lstsq(rows, wanted, rcond=1e-12)[0]
+    exact = np.asarray(np.linalg.lstsq(rows, wanted, rcond=1e-12)[0], dtype=np.float64)
     gap = float(np.abs(rows @ exact - wanted).max())
     if gap <= 1e-9 * (1.0 + float(np.abs(wanted).max())):
         return exact

@@ -69,8 +69,8 @@ def predictor_answer(
     other than full-width circular convolutions; diagonal and convolutional first layers with a
     bias), and where the predictor has no margin that could be proved positive.
 
-    ``beta`` is in internal units: the user's is ``beta * predictor_unit(problem)``, and so are
-    ``objective``, ``optimum`` and ``lower_bound``.
+    ``beta``, ``objective``, ``optimum`` and ``lower_bound`` are in internal units, in which the
+    inputs are divided by 2**(shift m): multiply by 2**(-shift m) for the user's.
 
     Claims
         global yes: no separator's norm is below ``lower_bound``, and the objective exceeds it by at
@@ -101,11 +101,6 @@ def predictor_answer(
     except BudgetExceeded as stopped:
         search = _Search(note=str(stopped))
     return _finding(task, search)
-
-
-def predictor_unit(problem: Problem) -> float:
-    """Factor from an internal predictor to the user's (inputs are scaled by its inverse)."""
-    return float(np.ldexp(1.0, -problem.shift * problem.network.depth))
 
 
 def linear_predictor(network: Network, theta: Vector) -> Vector:

@@ -40,13 +40,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
     "circular": {
         "type": "convolutional",
-        "input_size": 1500,
-        "filter_size": 1500,
+        "input_size": 600,
+        "filter_size": 600,
         "filters": 1,
         "padding": "circular",
         "activation": "linear",
     },
-    "diagonal": {"type": "diagonal", "dimension": 10**5, "depth": 3, "activation": "linear"},
+    "diagonal": {"type": "diagonal", "dimension": 30_000, "depth": 3, "activation": "linear"},
 }
 
 

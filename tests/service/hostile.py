@@ -247,11 +247,11 @@ CASES: tuple[Case, ...] = (
 
 REFUSED_BY_SOLVERS: tuple[Case, ...] = (
     _wrong("a label too many", put("/dataset/y", [1, 1, -1]), "/dataset/y"),
-    _wrong("rows of the wrong length", put(_X, [[1.0], [2.0]]), _X),
+    _wrong("rows of the wrong length", put(_X, [[1.0], [2.0]]), "/dataset/x/0"),
     _wrong("a layer missing", put("/parameters", [[[0.0, 2.0], [0.0, 0.0]]]), "/parameters"),
     _wrong("a matrix of the wrong shape", put("/parameters/0", [[1.0, 2.0]]), "/parameters/0"),
-    _wrong("widths of 10^9", put("/network/widths/1", 10**9), "/parameters/0"),
-    _wrong("two outputs", put("/network/widths/2", 2), "/network/widths"),
+    _wrong("widths of 10^9", put("/network/widths/1", 10**9), "/network/widths/1"),
+    _wrong("two outputs", put("/network/widths/2", 2), "/network/widths/2"),
     _wrong(
         "a gap in an index map",
         put("/network/layers/0/index/0/1", 3, SHARED),

@@ -13,6 +13,7 @@ rounding, on object arrays that hold Python integers (or fractions), as long as 
 do.
 """
 
+# The names of dimensions are no forward references.
 from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable

@@ -9,11 +9,11 @@ window's content (a row per tap) at each position (a column), and is formed in p
 size. Memory is therefore that of the weights and activations.
 """
 
+# The operators are documented once, in the protocol Layer.
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from math import prod, sqrt
 
@@ -32,8 +32,9 @@ class Convolution:
     """Output (f, p, q) = sum over c, a, b of w[f, c, a, b] x[c, p s + a - pad, q t + b - pad'].
 
     Indices outside the input read zero; with ``circular`` (one dimension, no ``pad``) they are
-    taken modulo the length. With ``bias`` the input ends with the constant feature and every
-    filter has one more number, which multiplies it at every position.
+    taken modulo the length. ``pad`` is smaller than ``window``. With ``bias`` the input ends with
+    the constant feature and every filter has one more number, which multiplies it at every
+    position.
     """
 
     channels: int
@@ -159,16 +160,18 @@ class Convolution:
             return height + self.window[0] - 1, width
         return height + 2 * self.pad[0], width + 2 * self.pad[1]
 
-    @cached_property
+    @property
     def _most_positions(self) -> int:
-        """The largest number of entries of W(u) that hold one parameter."""
+        """The largest number of entries of W(u) that hold one parameter.
+
+        Along an axis no tap meets more than ceil(length / stride) inputs, and the tap at index
+        ``pad`` meets that many, or one at every position.
+        """
         if self.bias or self.circular:
             return prod(self.positions)
         return prod(
-            max(_positions_inside(tap, *axis) for tap in range(axis[0]))
-            for axis in zip(
-                self.window, self.extent, self.positions, self.stride, self.pad, strict=True
-            )
+            min(count, -(-length // step))
+            for count, length, step in zip(self.positions, self.extent, self.stride, strict=True)
         )
 
     def _weights(self, u: Array) -> Array:
@@ -298,12 +301,3 @@ def _at(values: Array, block: Block) -> Array:
 def _flat(values: Array) -> Array:
     """Positions in one axis: (n, k, rows, columns) to (n, k, rows * columns)."""
     return values.reshape(*values.shape[:2], prod(values.shape[2:]))
-
-
-def _positions_inside(
-    tap: int, _window: int, extent: int, positions: int, step: int, pad: int
-) -> int:
-    """At how many positions along one axis the tap meets the input and not its padding."""
-    first = max(0, -((tap - pad) // step))
-    last = min(positions - 1, (extent - 1 + pad - tap) // step)
-    return max(0, last - first + 1)

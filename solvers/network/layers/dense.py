@@ -1,5 +1,6 @@
 """The full matrix: every entry is its own parameter."""
 
+# The operators are documented once, in the protocol Layer.
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """One weight per neuron, which sees one input (and, with a bias, the constant feature)."""
 
+# The operators are documented once, in the protocol Layer.
 from __future__ import annotations
 
 from dataclasses import dataclass

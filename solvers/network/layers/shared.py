@@ -1,5 +1,6 @@
 """The general map of class N, given entry by entry."""
 
+# The operators are documented once, in the protocol Layer.
 from __future__ import annotations
 
 from collections.abc import Iterator
