@@ -271,7 +271,7 @@ def _theorem_4_3() -> Example:
 def _opposite(name: str, title: str, **facts: Any) -> Example:
     """Here u = ((0, 4), (0, -1)); w_1 = 4 (x_1 + x_2) and w_2 = x_3 give the multipliers.
 
-    Better, and far away: one neuron for example 1, the other for examples 2 and 3.
+    At width 2 the optimum shares example 3: u = ((9/8, -1/2), (-9/8, -1/2)), norms sqrt(97)/8.
     """
     return _example(
         name,

@@ -26,6 +26,9 @@ _PATTERN_STARTS = 8
 _NONLINEAR_STARTS = 4
 _MAX_PARAMETERS = 120
 _MAX_WORK = 300_000
+_PATIENCE = 3
+"""Candidates in a row that improve on nothing before a search gives up."""
+_IMPROVEMENT = 1e-6
 
 
 def better_points(case: Case) -> Iterator[FeasiblePoint]:
@@ -43,10 +46,16 @@ def better_points(case: Case) -> Iterator[FeasiblePoint]:
     else:
         case.tried.append("no nonlinear search: the net has too many parameters for it")
         return
+    lowest, stale = np.inf, 0
     for theta in candidates:
         point = case.reference.feasible(theta)
-        if point is not None:
-            yield point
+        if point is None:
+            continue
+        yield point
+        stale = 0 if point.objective < lowest * (1.0 - _IMPROVEMENT) else stale + 1
+        lowest = min(lowest, point.objective)
+        if stale >= _PATIENCE:
+            return
 
 
 def _pattern_optima(case: Case, layers: TwoLayer) -> Iterator[Vector]:

@@ -29,6 +29,7 @@ Matrix = NDArray[np.float64]
 _CELLS = 16
 _STARTS = 12
 _MAX_WORK = 4_000_000
+_PATIENCE = 3
 
 
 def local_on_cells(layer: FrozenRest, rows: Matrix) -> LocalFinding:
@@ -118,7 +119,7 @@ def _cell_fixed(layer: FrozenRest, radius: float) -> bool:
     point = layer.case.point
     network, trace = point.problem.network, point.trace
     errors = network.forward_error(point.theta, point.problem.x)[0]
-    reaches = network.reaches_output()
+    reaches = layer.reaches
     moved = np.zeros(point.problem.examples)
     for index in range(layer.index, network.depth - 1):
         operator, part = network.layers[index], network.slices[index]
@@ -139,9 +140,13 @@ def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:
     case = layer.case
     best: FeasiblePoint | None = local.witness[0] if local.witness else None
     if case.point.problem.examples * case.point.theta.size <= _MAX_WORK:
+        stale = 0
         for candidate in _random_optima(layer):
+            stale += 1
             if best is None or candidate.objective < best.objective:
-                best = candidate
+                best, stale = candidate, 0
+            if stale >= _PATIENCE:
+                break
     if best is not None and clearly_lower(layer, best):
         return global_no(layer, best, None)
     return GlobalFinding(

@@ -49,7 +49,22 @@ class FrozenRest:
     @cached_property
     def has_kinks(self) -> bool:
         """Whether a pre-activation in this layer or above is a kink."""
-        return any(bool(mask.any()) for mask in self.case.kinks.free[self.index :])
+        pairs = zip(self.case.kinks.free, self.reaches, strict=True)
+        return any(bool((mask & reach).any()) for mask, reach in list(pairs)[self.index :])
+
+    @cached_property
+    def reaches(self) -> tuple[NDArray[np.bool_], ...]:
+        """For each hidden layer, which neurons the frozen layers above pass on to the output."""
+        network, theta = self.case.point.problem.network, self.case.point.theta
+        passed = np.ones((1, 1))
+        reach: list[NDArray[np.bool_]] = []
+        for index in range(network.depth - 1, 0, -1):
+            weights = theta[network.slices[index]]
+            if index <= self.index:
+                weights = np.ones_like(weights)
+            passed = (network.layers[index].adjoint(np.abs(weights), passed) > 0.0).astype(float)
+            reach.insert(0, passed[0] > 0.0)
+        return tuple(reach)
 
     def slopes_of_margins(self, slopes: Slopes) -> Matrix:
         """a_i (n x p_l) for the given pattern."""

@@ -102,7 +102,7 @@ def _row(value: object, length: int, pointer: str) -> Array:
 
 def _numbers(values: Sequence[Any], pointer: str) -> Array:
     """Plain integers and floats as doubles."""
-    for kind in set(map(type, values)) - {float, int}:
+    for kind in set(map(type, values)) - {float, int, np.float64}:
         j = next(j for j, item in enumerate(values) if type(item) is kind)
         raise InputError.at(f"{pointer}/{j}", f"found {describe(values[j])}, expected a number")
     try:

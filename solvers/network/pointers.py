@@ -58,7 +58,7 @@ def describe(value: object) -> str:
         case int():
             text = f"the integer {value}" if abs(value) < MAX_INTEGER else "a huge integer"
         case float():
-            text = f"the number {value!r}"
+            text = f"the number {float(value)!r}"
         case str():
             text = f"the string {value!r}" if len(value) <= MAX_ECHO else "a long string"
         case Mapping():

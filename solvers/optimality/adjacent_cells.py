@@ -255,7 +255,7 @@ def _at_distance(at: Callable[[float], Vector], origin: Vector, distance: float)
     low, high = 0.0, 1.0
     if float(np.linalg.norm(at(high) - origin)) <= distance:
         return at(high)
-    while high > 1e-18 and not low >= 0.999 * high:
+    while high > 1e-18 and not low >= 0.8 * high:
         middle = 0.5 * (low + high) if low > 0.0 else high * 1e-2
         if float(np.linalg.norm(at(middle) - origin)) <= distance:
             low = middle

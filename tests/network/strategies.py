@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers.network import Array, Network
 
 Spec = dict[str, Any]
+
+Test = Callable[..., None]
 
 small = st.integers(1, 4)
 activations = st.sampled_from(["relu", "linear"])
@@ -117,6 +121,15 @@ def named_nets(draw: st.DrawFn) -> Spec:
 
 
 specs = st.one_of(named_nets(), layer_nets())
+
+
+def for_all(**arguments: st.SearchStrategy[Any]) -> Callable[[Test], Test]:
+    """Quantify a test over ``arguments``: the same examples in every run, no deadline."""
+
+    def decorate(test: Test) -> Test:
+        return settings(derandomize=True, deadline=None)(given(**arguments)(test))
+
+    return decorate
 
 
 def point(network: Network, n: int, seed: int) -> tuple[Array, Array]:

@@ -6,10 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from solvers.network import Array, Network
-from tests.network.strategies import Spec, integers, point, seeds, specs
+from tests.network.strategies import Spec, for_all, integers, point, seeds, specs
 
 N = 4
 
@@ -26,14 +25,14 @@ def close(found: Array, expected: Array) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * scale)
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_euler_identity(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
     close(network.gradients(theta, X) @ theta, network.depth * network.outputs(theta, X))
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_every_layer_of_the_gradient_gives_the_output(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
@@ -42,7 +41,7 @@ def test_every_layer_of_the_gradient_gives_the_output(spec: Spec, seed: int) -> 
         close(gradients[:, part] @ theta[part], network.outputs(theta, X))
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_hessian_identity(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
@@ -52,7 +51,7 @@ def test_hessian_identity(spec: Spec, seed: int) -> None:
     close(network.hessian_product(theta, X, weights, slopes, theta), expected)
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_frozen_network_is_the_network_at_its_own_slopes(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
@@ -63,7 +62,7 @@ def test_frozen_network_is_the_network_at_its_own_slopes(spec: Spec, seed: int) 
         close(found, expected)
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_gradients_are_finite_differences(spec: Spec, seed: int) -> None:
     """Exact difference quotients: along one parameter a frozen network is affine."""
     network = Network.from_dict(spec)
@@ -77,7 +76,7 @@ def test_gradients_are_finite_differences(spec: Spec, seed: int) -> None:
         assert np.array_equal(network.outputs(moved, X, slopes) - trace.output, gradients[:, k])
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_derivatives_of_the_frozen_network_are_exact(spec: Spec, seed: int) -> None:
     """Every derivative, as the polynomial's own coefficients in exact integers."""
     network = Network.from_dict(spec)
@@ -119,7 +118,7 @@ def solve_transposed(matrix: list[list[Fraction]], right: list[Fraction]) -> lis
     return [row[-1] for row in rows]
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_hessian_agrees_with_its_products_and_forms(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
@@ -133,7 +132,7 @@ def test_hessian_agrees_with_its_products_and_forms(spec: Spec, seed: int) -> No
     close(weights @ forms, direction @ hessian @ direction)
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_products_agree_with_the_gradients(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
@@ -146,7 +145,7 @@ def test_products_agree_with_the_gradients(spec: Spec, seed: int) -> None:
         close(network.gradient_products(theta, X, direction, slopes), gradients @ direction)
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_preactivation_gradients_agree_with_the_derivative(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, N, seed)
@@ -172,7 +171,7 @@ def test_given_slopes_act_on_the_way_back_only() -> None:
     assert network.outputs(theta, X, dead).tolist() == [0.0]
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_integers_are_exact(spec: Spec, seed: int) -> None:
     """The network on Python integers equals the index maps evaluated in fractions."""
     network = Network.from_dict(spec)
@@ -194,7 +193,7 @@ def evaluate(network: Network, theta: list[Fraction], x: list[Fraction]) -> Frac
     return Fraction(z[0])
 
 
-@given(spec=specs)
+@for_all(spec=specs)
 def test_reaches_output_is_the_product_of_the_index_maps(spec: Spec) -> None:
     network = Network.from_dict(spec)
     reached = np.ones((1, 1), dtype=bool)

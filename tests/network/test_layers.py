@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from solvers.network import Array, Convolution, Dense, Diagonal, Layer, Network
 from solvers.network.layers import convolution, shared
 from solvers.network.layers.base import connected_inputs
-from tests.network.strategies import Spec, seeds, specs
+from tests.network.strategies import Spec, for_all, seeds, specs
 
 
 def matrix(layer: Layer, u: Array) -> Array:
@@ -39,7 +38,7 @@ def draw(layer: Layer, seed: int, n: int, exact: bool) -> tuple[Array, Array, Ar
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["float", "integer"])
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_operators_equal_the_index_map(exact: bool, spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     for layer in network.layers:
@@ -61,7 +60,7 @@ def test_operators_equal_the_index_map(exact: bool, spec: Spec, seed: int) -> No
                 np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_small_temporaries_change_nothing(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     with pytest.MonkeyPatch.context() as patch:
@@ -86,7 +85,7 @@ def _all_operators(layer: Layer, u: Array, a: Array, g: Array) -> list[Array]:
     ]
 
 
-@given(spec=specs)
+@for_all(spec=specs)
 def test_rows_and_counts_follow_the_index_map(spec: Spec) -> None:
     network = Network.from_dict(spec)
     for layer in network.layers:
@@ -105,7 +104,7 @@ def test_rows_and_counts_follow_the_index_map(spec: Spec) -> None:
             assert np.array_equal(index.ravel(), np.arange(1, layer.size + 1))
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_connected_inputs_follow_the_index_map(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     rng = np.random.default_rng(seed)
@@ -115,7 +114,7 @@ def test_connected_inputs_follow_the_index_map(spec: Spec, seed: int) -> None:
         assert np.array_equal(connected_inputs(layer, marked), expected)
 
 
-@given(spec=specs)
+@for_all(spec=specs)
 def test_no_examples_are_no_problem(spec: Spec) -> None:
     network = Network.from_dict(spec)
     for layer in network.layers:

@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from solvers.errors import InputError
 from solvers.network import Array, Network
-from tests.network.strategies import Spec, point, seeds, specs
+from tests.network.strategies import Spec, for_all, point, seeds, specs
 
 NETWORK = Network.from_dict({"type": "fully_connected", "widths": [2, 3, 1], "activation": "relu"})
 FIRST = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 LAST = [[7.0, 8.0, 9.0]]
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_flatten_inverts_unflatten(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, _ = point(network, 1, seed)
@@ -27,6 +26,7 @@ def test_flatten_inverts_unflatten(spec: Spec, seed: int) -> None:
         [a.ravel() for a in arrays],
         [a.tolist() for a in arrays],
         [a.ravel().tolist() for a in arrays],
+        [list(a.ravel()) for a in arrays],
         [np.asfortranarray(a) for a in arrays],
         [a.astype(">f8") for a in arrays],
     ]

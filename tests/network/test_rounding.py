@@ -6,10 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from solvers.network import Array, Network
-from tests.network.strategies import Spec, point, seeds, specs
+from tests.network.strategies import Spec, for_all, point, seeds, specs
 
 
 def fractions(values: Array) -> Array:
@@ -34,7 +33,7 @@ def assert_bounded(network: Network, theta: Array, X: Array) -> list[Array]:
     return bounds
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_bound_holds_on_ordinary_points(spec: Spec, seed: int) -> None:
     network = Network.from_dict(spec)
     theta, X = point(network, 3, seed)
@@ -42,7 +41,7 @@ def test_bound_holds_on_ordinary_points(spec: Spec, seed: int) -> None:
     assert max(bound.max() for bound in bounds) < 1e-9
 
 
-@given(spec=specs, seed=seeds)
+@for_all(spec=specs, seed=seeds)
 def test_bound_holds_under_cancellation_and_underflow(spec: Spec, seed: int) -> None:
     """Magnitudes from 1e-170 to 1e20: products vanish, sums cancel."""
     network = Network.from_dict(spec)

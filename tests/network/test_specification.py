@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
 
 from solvers.errors import InputError, UnsupportedNetworkError
 from solvers.network import Network, homogeneous_part, parse
-from tests.network.strategies import Spec, specs
+from tests.network.strategies import Spec, for_all, specs
 
 FULL: Spec = {"type": "fully_connected", "widths": [2, 3, 1], "activation": "relu"}
 DIAGONAL: Spec = {"type": "diagonal", "dimension": 2, "depth": 3, "activation": "linear"}
@@ -171,7 +170,7 @@ def test_networks_that_are_not_homogeneous(spec: Spec, fields: Spec, pointers: l
     assert rest.size == Network.from_dict(spec).size
 
 
-@given(spec=specs)
+@for_all(spec=specs)
 def test_to_dict_gives_back_what_was_sent(spec: Spec) -> None:
     network = Network.from_dict(spec)
     assert network.to_dict() == spec

@@ -183,7 +183,7 @@ def test_theorem_3_2_start_has_one_neuron_on_each_side():
 BETTER = {
     "theorem-3.2": ([[16 / 17, 4 / 17], [-16 / 17, 4 / 17]], [1, 1], "global_value"),
     "theorem-4.2": ([[1, 1], [-1, -1], [0, 0], [0, 0]], [1, 1, 1, 1], "global_value"),
-    "lemma-c.6": ([[-5 / 4, -1], [16 / 17, 4 / 17]], [1, 1], None),
+    "lemma-c.6": ([[9 / 8, -1 / 2], [-9 / 8, -1 / 2]], [1, 1], "global_value"),
     "theorem-4.3": (
         [[16 / 17, 4 / 17, 0], [-5 / 4, -1, 0], [0, 0, 20 / 17]],
         [1, 1, -1],
@@ -201,18 +201,7 @@ def test_better_points_of_relu_examples(name):
     value = np.linalg.norm(u, axis=1).sum()
     assert np.all(outputs * np.array(data["y"]) >= 1.0 - 1e-15)
     assert value < EXAMPLES[name].expected["objective"]
-    if fact is not None:
-        assert EXAMPLES[name].expected[fact] == pytest.approx(value, rel=1e-14)
-
-
-def test_lemma_c_6_global_value_is_attained():
-    """One neuron for example 1 alone, u_1 = a (1, 1/4) + b (1, -4) inactive on the others."""
-    value = EXAMPLES["lemma-c.6"].expected["global_value"]
-    grid = np.linspace(-0.999, 0.0, 200_001)
-    # u_2 = (-s, -1) serves examples 2 and 3 when s = 5/4; u_1 = (p, q) needs p + q/4 = 1.
-    second = np.hypot(1.25, 1.0)
-    first = np.hypot(1.0 - grid / 4.0, grid).min()
-    assert value <= second + min(first, 4.0 / np.sqrt(17.0)) + 1e-12
+    assert EXAMPLES[name].expected[fact] == pytest.approx(value, rel=1e-14)
 
 
 @pytest.mark.parametrize("name", ["theorem-4.3", "lemma-c.6"])

@@ -97,7 +97,6 @@ DEAD = {"zero_neurons": True, "kinks": True}
         (dense([2, 2, 1], "linear"), PLAIN, {"3.1", "4.2 part 1", "5.2"}),
         (dense([2, 2, 1], "linear"), DEAD, {"3.1", "5.2"}),
         (dense([2, 3, 2, 1], "linear"), DEAD, {"3.1", "5.2"}),
-        (dense([2, 1], "linear"), PLAIN, set()),
         (dense([2, 2, 1], "relu"), DEAD, {"3.2"}),
         (dense([2, 4, 1], "relu"), DEAD, {"3.2", "5.3"}),
         (dense([2, 4, 1], "relu"), KINKED, {"3.2", "4.2 part 2", "5.3"}),

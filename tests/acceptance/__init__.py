@@ -1,0 +1,1 @@
+"""Independent acceptance tests: the prover may be weak, never wrong."""
