@@ -28,7 +28,7 @@ from solvers.errors import FieldError, InputError, UnsupportedNetworkError
 
 Question = Literal["certify", "kkt"]
 
-WRITE_AFTER = 0.02
+WRITE_AFTER = 0.05
 """Seconds from which on every report is written at once: native code may never return."""
 FLUSH_AFTER = 0.1
 """Seconds after which an earlier report is written by a timer."""

@@ -89,7 +89,11 @@ class GlobalLowerBound:
 
 @dataclass(frozen=True)
 class LocalLowerBound:
-    """local_lower_bound: every feasible point within ``radius`` has objective >= ``value``."""
+    """local_lower_bound: every feasible point within ``radius`` has objective >= ``value``.
+
+    Where the bound was proved about a snapped point, ``center`` is that point and
+    ``center_radius`` its ball, which contains the ball about ``theta``.
+    """
 
     theta: Vector
     radius: float
@@ -97,6 +101,8 @@ class LocalLowerBound:
     rule: str
     alpha: Vector
     sigma: Vector | None = None
+    center: Vector | None = None
+    center_radius: float | None = None
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def _theorem_3_1() -> Example:
     """beta* = 32 (y_1 x_1 + y_2 x_2) = (4, 4, 4, 4) has margins (1, 1, 4) and norm 8 = C^3.
 
     C = 2, all v_l = (1, 1, 1, 1)/2, v_3 = 1: value (3/2) C^2 = 6; the multipliers of Problem 1
-    are those of the SVM divided by C^(2m - 2) = 16.
+    are those of the SVM divided by C^(2m - 2) = 16. The start is full rank,
+    and symmetric enough to end in this rotation of the hidden layers.
     """
     return _example(
         "theorem-3.1",
@@ -127,7 +128,7 @@ def _theorem_3_1() -> Example:
                 [0.5, 0.5, 1.0, 0.5],
                 [0.5, 0.5, 0.5, 1.0],
             ],
-            [[2.0, 1.0, 1.0, 1.0]],
+            [[1.0, 1.0, 1.0, 1.0]],
         ],
     )
 

@@ -31,6 +31,7 @@ from solvers.optimality.descent import first_order_descent, nearby_cells
 from solvers.optimality.fixed_signs import fixed_signs
 from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
 from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
+from solvers.optimality.snapping import carried_back, snapped_case
 from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
 from solvers.problem import Point
@@ -134,10 +135,11 @@ def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
             reason="the point is a global optimum within the gap tolerance",
             claims=found.claims,
         )
+    near = snapped_case(case)
     for test in LOCAL_TESTS:
-        finding = test(case)
+        finding = test(near)
         if finding is not None:
-            return finding
+            return carried_back(case, near, finding)
     return None
 
 

@@ -63,8 +63,7 @@ def summary(answer: Certification) -> str:
         return _not_kkt(answer)
     if verdict is Verdict.NOT_LOCAL_OPTIMUM:
         return (
-            f"KKT: {done.kkt.answer.value if done.kkt else 'unknown'}; the point (objective "
-            f"{value}) is not a local optimum: "
+            f"The point (objective {value}) {_kkt_words(answer)} not a local optimum: "
             f"{done.local.reason if done.local else ''}."
         )
     if verdict is Verdict.GLOBAL_OPTIMUM:
@@ -97,6 +96,13 @@ def _not_kkt(answer: Certification) -> str:
     if done.global_ is not None and done.global_.answer is Answer.YES:
         text += "; its objective is nevertheless within the gap tolerance of the global optimum"
     return text + "."
+
+
+def _kkt_words(answer: Certification) -> str:
+    done = answer.progress
+    if done is not None and done.kkt is not None and done.kkt.answer is Answer.YES:
+        return "is a KKT point, but"
+    return "is"
 
 
 def _global_part(answer: Certification) -> str:

@@ -25,6 +25,7 @@ from solvers.nnls import nonnegative_least_squares
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 _WORKING_SET = 256
 """Examples that are solved at once; violated ones join until none is left."""
@@ -85,11 +86,8 @@ def _solve(z: Matrix) -> _Pair | None:
     weights = _cone_weights(z)
     if weights is None:
         return None
-    best = _pair(z, weights @ z, weights)
-    refined = _refined(z, weights)
-    if refined is not None and (best is None or refined.gap < best.gap):
-        best = refined
-    return best
+    pairs = (_pair(z, weights @ z, weights), _refined(z, weights > 0.0))
+    return min((pair for pair in pairs if pair is not None), key=lambda p: p.gap, default=None)
 
 
 def _cone_weights(z: Matrix) -> Vector | None:
@@ -112,13 +110,13 @@ def _cone_weights(z: Matrix) -> Vector | None:
     return weights
 
 
-def _refined(z: Matrix, weights: Vector) -> _Pair | None:
-    """Least squares on the support: <z_i, beta> = 1 there and beta = sum alpha_i z_i."""
-    support = weights > 0.0
-    active = z[support]
-    beta = _least_squares(active, np.ones(len(active)))
+def _refined(z: Matrix, support: Mask) -> _Pair | None:
+    """<z_i, beta> = 1 and beta = sum alpha_i z_i on the support, with rows scaled to length 1."""
+    sizes = np.linalg.norm(z[support], axis=1)
+    active = z[support] / sizes[:, None]
+    beta = _least_squares(active, 1.0 / sizes)
     alpha = np.zeros(len(z))
-    alpha[support] = np.maximum(_least_squares(active.T, beta), 0.0)
+    alpha[support] = np.maximum(_least_squares(active.T, beta) / sizes, 0.0)
     return _pair(z, beta, alpha)
 
 

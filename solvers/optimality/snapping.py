@@ -1,0 +1,135 @@
+"""Snap first: the exact point that a floating-point one stands for.
+
+A computed point meets its active margins only up to rounding, or up to the accuracy of whatever
+solver made it, and that imprecision hides second-order descents: a margin of 1 + 1e-11 is worth a
+decrease of 1e-11, more than any descent at distance 1e-6. So local questions are asked of a point
+close by, whose weighted margins are 1 and whose kinks are 0 as exactly as doubles allow. It is
+found by Newton's method with least-norm steps, and may be no farther away than a tenth of the
+resolution. What is found there is carried back to the point itself, with the distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.certificate import Claim, DescentWitness, LocalLowerBound
+from solvers.findings import Answer, FeasiblePoint, LocalFinding
+from solvers.kinks import find_kinks
+from solvers.kkt import EXPLICIT_LIMIT, kkt_finding
+from solvers.optimality.case import Case
+from solvers.problem import Point
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+_EXACT_ENOUGH = 1e-15
+"""Complementarity, relative to the objective, that needs no snapping."""
+_STEPS = 4
+
+
+def snapped_case(case: Case) -> Case:
+    """The case of the snapped point, or ``case`` itself where there is nothing to gain."""
+    kkt, point = case.kkt, case.point
+    if kkt.answer is not Answer.YES or kkt.complementarity <= _EXACT_ENOUGH * point.objective:
+        return case
+    if point.problem.examples * point.theta.size > EXPLICIT_LIMIT:
+        return case
+    theta = _newton(case)
+    scaled = None if theta is None else point.problem.scaled_to_margin_one(theta)
+    if scaled is None:
+        return case
+    near = Point.at(point.problem, scaled[0])
+    distance = float(np.linalg.norm(near.theta - point.theta))
+    if not distance <= 0.1 * case.resolution:
+        return case
+    kinks = find_kinks(
+        point.problem.network, near.theta, near.trace, tolerance=case.options.kink_tolerance
+    )
+    finding = kkt_finding(near, kinks, case.options, case.budget)
+    if finding.answer is not Answer.YES or not finding.complementarity < kkt.complementarity:
+        return case
+    return Case(near, kinks, finding, case.options, case.budget, case.tried)
+
+
+def _newton(case: Case) -> Vector | None:
+    """theta with the weighted margins at 1 and the kinks at 0, by least-norm Newton steps."""
+    point, kinks = case.point, case.kinks
+    problem = point.problem
+    weighted = np.flatnonzero(
+        (case.kkt.multipliers > 1e-9 * float(case.kkt.multipliers.max()))
+        & (point.excess <= case.options.resolution)
+    )
+    theta = point.theta
+    for _ in range(_STEPS):
+        trace = problem.network.forward(theta, problem.x)
+        margins = problem.y * trace.output
+        rows = (
+            problem.network.gradients(
+                theta, problem.x[weighted], tuple(s[weighted] for s in kinks.slopes)
+            )
+            * problem.y[weighted, None]
+        )
+        wanted = 1.0 - margins[weighted]
+        for layer, mask in enumerate(kinks.free):
+            examples, neurons = np.nonzero(mask)
+            if examples.size:
+                rows = np.vstack(
+                    [
+                        rows,
+                        problem.network.preactivation_gradients(
+                            theta, problem.x, kinks.slopes, layer, neurons, examples
+                        ),
+                    ]
+                )
+                wanted = np.concatenate([wanted, -trace.pre[layer][examples, neurons]])
+        step = np.linalg.lstsq(rows, wanted, rcond=1e-12)[0]
+        if not np.isfinite(step).all():
+            return None
+        theta = theta + step
+    return theta
+
+
+def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding:
+    """What was found at the snapped point, as a statement about the point itself.
+
+    A ball of radius r about the snapped point contains one of radius r - distance about the
+    point, and the slack grows by what the point lies above the snapped one.
+    """
+    if near is case:
+        return finding
+    origin = case.point
+    distance = float(np.linalg.norm(near.point.theta - origin.theta)) * (1.0 + 1e-9)
+    above = max(0.0, float(origin.exact_objective - near.point.exact_objective))
+    witness = tuple(
+        FeasiblePoint(w.theta, float(np.linalg.norm(w.theta - origin.theta)), w.objective)
+        for w in finding.witness
+    )
+    claims = tuple(_about(origin.theta, c, distance) for c in finding.claims)
+    note = f"asked at an exact point {distance:.2g} away"
+    return replace(
+        finding,
+        radius=None if finding.radius is None else finding.radius - distance,
+        slack=None if finding.slack is None else finding.slack + above,
+        witness=witness,
+        robust_radius=None
+        if finding.robust_radius is None
+        else max(0.0, finding.robust_radius - distance),
+        reason=f"{finding.reason} ({note})",
+        claims=claims,
+    )
+
+
+def _about(theta: Vector, claim: Claim, distance: float) -> Claim:
+    """A local claim about the snapped point, restated about ``theta``."""
+    if isinstance(claim, LocalLowerBound):
+        return replace(
+            claim,
+            theta=theta,
+            radius=claim.radius - distance,
+            center=claim.theta,
+            center_radius=claim.radius,
+        )
+    return replace(claim, theta=theta) if isinstance(claim, DescentWitness) else claim
