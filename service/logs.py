@@ -17,10 +17,17 @@ _SHARED: list[Any] = [
 ]
 
 
+def _dumps(event: Any, default: Any = None, **_: Any) -> str:
+    return orjson.dumps(event, default=default or str).decode()
+
+
+PROCESSORS: list[Any] = [*_SHARED, structlog.processors.JSONRenderer(serializer=_dumps)]
+
+
 def configure() -> None:
     """Send our own events and those of the libraries to standard error as JSON lines."""
     structlog.configure(
-        processors=[*_SHARED, structlog.processors.JSONRenderer(serializer=_dumps)],
+        processors=PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -36,10 +43,6 @@ def configure() -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-
-
-def _dumps(event: Any, default: Any = None, **_: Any) -> str:
-    return orjson.dumps(event, default=default or str).decode()
 
 
 def get_logger() -> Any:

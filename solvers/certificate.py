@@ -157,6 +157,16 @@ class PredictorLowerBound:
     alpha: Vector
 
 
+@dataclass(frozen=True)
+class PredictorBetterPoint:
+    """predictor_better_point: ``better`` has margins of at least 1 and norm at most ``value``."""
+
+    norm: str
+    p: float
+    better: Vector
+    value: float
+
+
 Claim = (
     Feasible
     | Infeasible
@@ -169,4 +179,5 @@ Claim = (
     | LayerLowerBound
     | LayerBetterPoint
     | PredictorLowerBound
+    | PredictorBetterPoint
 )

@@ -55,7 +55,7 @@ def snapped_case(case: Case) -> Case:
 
 
 def _newton(case: Case) -> Vector | None:
-    """theta with the weighted margins at 1 and the kinks at 0, by least-norm Newton steps."""
+    """Theta with the weighted margins at 1 and the kinks at 0, by least-norm Newton steps."""
     point, kinks = case.point, case.kinks
     problem = point.problem
     weighted = np.flatnonzero(

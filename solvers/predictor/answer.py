@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.budget import Budget
-from solvers.certificate import Claim, PredictorLowerBound
+from solvers.certificate import Claim, PredictorBetterPoint, PredictorLowerBound
 from solvers.errors import BudgetExceeded, ContradictionError
 from solvers.findings import Answer, PredictorFinding
 from solvers.network import Network
@@ -119,7 +119,7 @@ def _finding(task: _Task, search: _Search) -> PredictorFinding:
         raise ContradictionError(
             f"a separator of norm {objective.upper!r} lies below the proved bound {bound!r}"
         )
-    best = _best(task, search, objective)
+    best, better = _best(task, search, objective)
     global_ = _decide(objective, best, bound, task.gap_tolerance)
     local = global_ if task.norm.is_convex else search.local or Answer.UNKNOWN
     if global_ is Answer.YES:
@@ -136,8 +136,12 @@ def _finding(task: _Task, search: _Search) -> PredictorFinding:
         global_=global_,
         lower_bound=bound if bound > 0.0 else None,
         reason=_reason(search, local, global_),
-        claims=claims,
+        claims=claims if better is None else (*claims, _better_claim(task, better, best)),
     )
+
+
+def _better_claim(task: _Task, better: Vector, best: NormValue) -> Claim:
+    return PredictorBetterPoint(task.norm.name, task.norm.p, better, best.upper)
 
 
 def _proved_bound(task: _Task, search: _Search) -> tuple[float, tuple[Claim, ...]]:
@@ -154,14 +158,16 @@ def _proved_bound(task: _Task, search: _Search) -> tuple[float, tuple[Claim, ...
     return max(dual, search.enumerated), tuple(claims)
 
 
-def _best(task: _Task, search: _Search, objective: NormValue) -> NormValue:
-    best = objective
+def _best(task: _Task, search: _Search, objective: NormValue) -> tuple[NormValue, Vector | None]:
+    """The least norm found of any exactly feasible predictor, and that predictor if not beta."""
+    best, better = objective, None
     for candidate in search.candidates:
         feasible = scaled_to_margin_one(task.rows, candidate)
         if feasible is not None:
             value = task.norm.of(feasible)
-            best = value if value.upper < best.upper else best
-    return best
+            if value.upper < best.upper:
+                best, better = value, feasible
+    return best, better
 
 
 def _decide(objective: NormValue, best: NormValue, bound: float, tolerance: float) -> Answer:

@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from solvers.examples import EXAMPLES
@@ -20,7 +20,8 @@ from tests.acceptance.transformations import NOT_LOCAL, TRANSFORMATIONS, Known, 
 
 QUICK = settings(
     max_examples=12, deadline=None, derandomize=True, database=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
 )
 SLOW = settings(QUICK, max_examples=300)
 

@@ -46,6 +46,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "padding": "circular",
         "activation": "linear",
     },
+    "shared": {
+        "type": "layers",
+        "input_size": 400,
+        "activation": "relu",
+        "layers": [
+            {"type": "shared", "index": (np.arange(160_000) % 999 + 1).reshape(400, 400)},
+            {"type": "dense", "outputs": 1},
+        ],
+    },
     "diagonal": {"type": "diagonal", "dimension": 30_000, "depth": 3, "activation": "linear"},
 }
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
+from service import logs
 from service.app import create_app
 from service.runner import PoolRunner
 from service.settings import Settings
@@ -24,6 +26,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         max_body_bytes=200_000,
         allowed_hosts=("127.0.0.1", "localhost", "[::1]", "testserver"),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_log() -> None:
+    """Events are rendered as in production, and dropped."""
+    structlog.configure(processors=logs.PROCESSORS, logger_factory=structlog.ReturnLoggerFactory())
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers.budget import Budget
+from solvers.certificate import PredictorBetterPoint
 from solvers.examples import EXAMPLES
 from solvers.findings import Answer
 from solvers.network import Network
@@ -113,8 +114,18 @@ def test_bounds_of_l2_and_l1_hold_in_exact_arithmetic(d, n, seed):
     for spec in (dense([d, 2, 1]), diagonal(d, 2)):
         problem, theta = random_problem(spec, n, seed)
         for claim in answer(problem, theta).claims:
-            alpha = [Fraction(float(a)) for a in claim.alpha]
             rows = [[Fraction(float(v)) for v in row] for row in rows_of(problem)]
+            if isinstance(claim, PredictorBetterPoint):
+                better = [Fraction(float(b)) for b in claim.better]
+                assert all(
+                    sum(a * b for a, b in zip(row, better, strict=True)) >= 1 for row in rows
+                )
+                size = Fraction(claim.value)
+                squares = sum(b * b for b in better)
+                total = sum(abs(b) for b in better)
+                assert squares <= size**2 if claim.norm == "l2" else total <= size
+                continue
+            alpha = [Fraction(float(a)) for a in claim.alpha]
             combined = [sum(a * r[k] for a, r in zip(alpha, rows, strict=True)) for k in range(d)]
             assert min(alpha) >= 0
             value, total = Fraction(claim.value), sum(alpha)

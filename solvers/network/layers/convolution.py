@@ -10,6 +10,7 @@ size. Memory is therefore that of the weights and activations.
 """
 
 # The operators are documented once, in the protocol Layer.
+# ruff: noqa: D102
 from __future__ import annotations
 
 from collections.abc import Iterator

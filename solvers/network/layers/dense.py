@@ -1,6 +1,7 @@
 """The full matrix: every entry is its own parameter."""
 
 # The operators are documented once, in the protocol Layer.
+# ruff: noqa: D102
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """One weight per neuron, which sees one input (and, with a bias, the constant feature)."""
 
 # The operators are documented once, in the protocol Layer.
+# ruff: noqa: D102
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The general map of class N, given entry by entry."""
 
 # The operators are documented once, in the protocol Layer.
+# ruff: noqa: D102
 from __future__ import annotations
 
 from collections.abc import Iterator
