@@ -128,7 +128,7 @@ def compare(
     """Print the medians of both servers for one body; return their ratio."""
     pairs = [(timed(service, body), timed(trivial, body)) for _ in range(rounds + WARM_UP)]
     ours, floor_ = (statistics.median(times) for times in zip(*pairs[WARM_UP:], strict=True))
-    ratio = ours / floor_
+    ratio: float = ours / floor_
     print(
         f"{name:<20} {len(body):>7} B   certify {ours * 1e3:8.3f} ms   "
         f"floor {floor_ * 1e3:6.3f} ms   ratio {ratio:7.1f}"

@@ -75,6 +75,22 @@ class NotKkt:
 
 
 @dataclass(frozen=True)
+class NeuronLeaf:
+    """A leaf of the sign tree of one hidden neuron (0-based) at one output sign.
+
+    ``signs`` (n, in {-1, 0, 1}) are those of <w, x_i> on the leaf; ``slopes`` (n) in [0, 1]
+    replaces the ReLU on open examples with negative coefficient; ``beta`` (n) >= 0 multiplies the
+    leaf's signs.
+    """
+
+    neuron: int
+    output_sign: float
+    signs: NDArray[np.int8]
+    slopes: Vector
+    beta: Vector
+
+
+@dataclass(frozen=True)
 class GlobalLowerBound:
     """global_lower_bound: every feasible point has objective >= ``value``.
 
@@ -85,6 +101,7 @@ class GlobalLowerBound:
     value: float
     rule: str
     alpha: Vector
+    leaves: tuple[NeuronLeaf, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,7 @@ class LocalLowerBound:
     sigma: Vector | None = None
     center: Vector | None = None
     center_radius: float | None = None
+    leaves: tuple[NeuronLeaf, ...] = ()
 
 
 @dataclass(frozen=True)

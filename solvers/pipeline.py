@@ -31,6 +31,7 @@ from solvers.optimality.descent import first_order_descent, nearby_cells
 from solvers.optimality.fixed_signs import fixed_signs
 from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
 from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
+from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.snapping import carried_back, snapped_case
 from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
@@ -41,6 +42,7 @@ LocalTest = Callable[[Case], LocalFinding | None]
 
 LOCAL_TESTS: tuple[LocalTest, ...] = (
     fixed_signs,
+    sign_cells,
     first_order_descent,
     adjacent_cells,
     second_order_sufficient,

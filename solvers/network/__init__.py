@@ -1,9 +1,10 @@
 """Class N: networks with index maps, their JSON form, forward pass and derivatives."""
 
 from solvers.network.building import MAX_SIZE
-from solvers.network.layers import Array, Convolution, Dense, Diagonal, Layer, Shared
+from solvers.network.layers import Convolution, Dense, Diagonal, Layer, Shared
 from solvers.network.network import Arrays, Network, Slopes, Trace
 from solvers.network.pointers import describe, field_errors, pointer_from_location
+from solvers.network.shapes import Array
 from solvers.network.specification import MAX_DEPTH, NetworkSpec, homogeneous_part, parse
 
 __all__ = [

@@ -14,12 +14,8 @@ linear in each u_l. Two families of derivatives are offered:
   in both directions.
 
 Both agree wherever the slopes differ from the true ones only at pre-activations that are zero.
-
-Letters: ``n`` examples, ``d`` inputs (the bias feature included: see :meth:`Network.augment`),
-``m`` layers, ``k`` neurons, ``p`` parameters.
 """
 
-# The names of dimensions are no forward references.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -28,13 +24,24 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8, Shaped
 
 from solvers.errors import FieldError, UnsupportedNetworkError
 from solvers.network import parameters as reading
 from solvers.network.building import MAX_SIZE, build_layers
-from solvers.network.layers import Array, Diagonal, Layer, connected_inputs
+from solvers.network.layers import Diagonal, Layer, connected_inputs
 from solvers.network.rounding import layer_error
+from solvers.network.shapes import (
+    Array,
+    Chosen,
+    ChosenGradients,
+    Examples,
+    Gradients,
+    GramMatrix,
+    Hessian,
+    Parameters,
+    PerExample,
+    RawExamples,
+)
 from solvers.network.specification import Activation, NetworkSpec, parse
 
 Arrays = tuple[Array, ...]
@@ -52,7 +59,7 @@ class Trace:
 
     pre: Arrays
     post: Arrays
-    output: Shaped[Array, " n"]
+    output: PerExample
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,26 +153,24 @@ class Network:
         """Whether the network is in the class N_no-share."""
         return not self.shares
 
-    def augment(self, X: Float[Array, "n x"]) -> Float[Array, "n d"]:
+    def augment(self, X: RawExamples) -> Examples:
         """Append the constant 1 to every example if the first layer has a bias."""
         if not self.bias:
             return X
         return np.hstack([X, np.ones((len(X), 1))])
 
-    def flatten(self, parameters: object, pointer: str = "/parameters") -> Float[Array, " p"]:
+    def flatten(self, parameters: object, pointer: str = "/parameters") -> Parameters:
         """Theta from one array or nested list per layer, in canonical shape or flat.
 
         Raises :class:`~solvers.errors.InputError` with pointers under ``pointer``.
         """
         return reading.flatten(parameters, [layer.shape for layer in self.layers], pointer)
 
-    def unflatten(self, theta: Shaped[Array, " p"]) -> list[Array]:
+    def unflatten(self, theta: Parameters) -> list[Array]:
         """Views of theta, layer by layer, in canonical shape."""
         return [u.reshape(layer.shape) for layer, u in self._weighted(theta)]
 
-    def forward(
-        self, theta: Shaped[Array, " p"], X: Shaped[Array, "n d"], slopes: Slopes | None = None
-    ) -> Trace:
+    def forward(self, theta: Parameters, X: Examples, slopes: Slopes | None = None) -> Trace:
         """All pre-activations and outputs; with ``slopes``, of the network with these frozen."""
         *hidden, (last, v) = self._weighted(theta)
         pre: list[Array] = []
@@ -175,15 +180,11 @@ class Network:
             post.append(self._activate(pre[-1]) if slopes is None else slopes[index] * pre[-1])
         return Trace(tuple(pre), tuple(post), last.apply(v, post[-1])[:, 0])
 
-    def outputs(
-        self, theta: Shaped[Array, " p"], X: Shaped[Array, "n d"], slopes: Slopes | None = None
-    ) -> Shaped[Array, " n"]:
+    def outputs(self, theta: Parameters, X: Examples, slopes: Slopes | None = None) -> PerExample:
         """Phi(theta; x_i) for every example; with ``slopes``, of the frozen network."""
         return self.forward(theta, X, slopes).output
 
-    def forward_error(
-        self, theta: Float[Array, " p"], X: Float[Array, "n d"]
-    ) -> tuple[Arrays, Float[Array, " n"]]:
+    def forward_error(self, theta: Parameters, X: Examples) -> tuple[Arrays, PerExample]:
         """Rigorous bounds on |computed - exact| for :meth:`forward` (the true network).
 
         Returns one (n, k) array per hidden layer, and (n,) for the outputs. See
@@ -199,9 +200,7 @@ class Network:
             errors.append(error)
         return tuple(errors[:-1]), errors[-1][:, 0]
 
-    def sign_pattern(
-        self, theta: Shaped[Array, " p"], X: Shaped[Array, "n d"]
-    ) -> tuple[Int8[Array, "n k"], ...]:
+    def sign_pattern(self, theta: Parameters, X: Examples) -> Arrays:
         """Signs (-1, 0, 1) of the computed pre-activations, per hidden layer."""
         pre = self.forward(theta, X).pre
         return tuple((z > 0).astype(np.int8) - (z < 0).astype(np.int8) for z in pre)
@@ -212,7 +211,7 @@ class Network:
             return tuple(np.ones_like(z) for z in trace.pre)
         return tuple((z > 0).astype(np.int64).astype(z.dtype) for z in trace.pre)
 
-    def reaches_output(self) -> tuple[Bool[Array, " k"], ...]:
+    def reaches_output(self) -> Arrays:
         """Per hidden layer: which neurons have a path of weights to the output."""
         reached = [np.ones(1, dtype=np.bool_)]
         for layer in self.layers[:0:-1]:
@@ -221,8 +220,8 @@ class Network:
 
     def backward(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
+        theta: Parameters,
+        X: Examples,
         trace: Trace | None = None,
         slopes: Slopes | None = None,
     ) -> Arrays:
@@ -237,12 +236,12 @@ class Network:
 
     def gradients(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
+        theta: Parameters,
+        X: Examples,
         slopes: Slopes | None = None,
         *,
         trace: Trace | None = None,
-    ) -> Shaped[Array, "n p"]:
+    ) -> Gradients:
         """Rows grad Phi(theta; x_i).
 
         The layers' inputs are those of the true network (``trace``, if the caller has it);
@@ -257,11 +256,11 @@ class Network:
 
     def weighted_gradient(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
-        weights: Shaped[Array, " n"],
+        theta: Parameters,
+        X: Examples,
+        weights: PerExample,
         slopes: Slopes | None = None,
-    ) -> Shaped[Array, " p"]:
+    ) -> Parameters:
         """sum_i weights_i grad Phi(theta; x_i), in the memory of one backward pass."""
         trace = self.forward(theta, X)
         signals = self._signals(theta, weights[:, None], slopes or self.slopes(trace))
@@ -270,9 +269,7 @@ class Network:
             for layer, a, g in zip(self.layers, trace.post, signals, strict=True)
         )
 
-    def gram(
-        self, theta: Float[Array, " p"], X: Float[Array, "n d"], slopes: Slopes | None = None
-    ) -> Float[Array, "n n"]:
+    def gram(self, theta: Parameters, X: Examples, slopes: Slopes | None = None) -> GramMatrix:
         """Inner products of the rows of :meth:`gradients`, without forming them."""
         trace = self.forward(theta, X)
         total = np.zeros((len(X), len(X)))
@@ -283,11 +280,11 @@ class Network:
 
     def gradient_products(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
-        direction: Shaped[Array, " p"],
+        theta: Parameters,
+        X: Examples,
+        direction: Parameters,
         slopes: Slopes | None = None,
-    ) -> Shaped[Array, " n"]:
+    ) -> PerExample:
         """<grad Phi(theta; x_i), direction>, in the memory of one forward pass."""
         trace = self.forward(theta, X)
         slopes = slopes or self.slopes(trace)
@@ -295,11 +292,11 @@ class Network:
 
     def hessian(
         self,
-        theta: Float[Array, " p"],
-        X: Float[Array, "n d"],
-        weights: Float[Array, " n"],
+        theta: Parameters,
+        X: Examples,
+        weights: PerExample,
         slopes: Slopes,
-    ) -> Float[Array, "p p"]:
+    ) -> Hessian:
         """Hessian of sum_i weights_i Phi_i of the frozen network; for p up to a few thousand.
 
         Row by row: the blocks (l, l') with l < l' follow from the change that one parameter of
@@ -318,12 +315,12 @@ class Network:
 
     def hessian_product(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
-        weights: Shaped[Array, " n"],
+        theta: Parameters,
+        X: Examples,
+        weights: PerExample,
         slopes: Slopes,
-        direction: Shaped[Array, " p"],
-    ) -> Shaped[Array, " p"]:
+        direction: Parameters,
+    ) -> Parameters:
         """The Hessian of :meth:`hessian` times ``direction``, in the memory of three passes."""
         post = self.forward(theta, X, slopes).post
         tangents = self._tangents(theta, post, slopes, direction)
@@ -343,11 +340,11 @@ class Network:
 
     def hessian_forms(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
+        theta: Parameters,
+        X: Examples,
         slopes: Slopes,
-        direction: Shaped[Array, " p"],
-    ) -> Shaped[Array, " n"]:
+        direction: Parameters,
+    ) -> PerExample:
         """direction^T (Hessian of Phi_i) direction for every example, frozen network."""
         post = self.forward(theta, X, slopes).post
         first = self._tangents(theta, post, slopes, direction)
@@ -360,10 +357,10 @@ class Network:
 
     def preactivation_derivative(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
+        theta: Parameters,
+        X: Examples,
         slopes: Slopes,
-        direction: Shaped[Array, " p"],
+        direction: Parameters,
     ) -> Arrays:
         """Derivative along ``direction`` of the frozen network's pre-activations, (n, k) each."""
         post = self.forward(theta, X, slopes).post
@@ -371,13 +368,13 @@ class Network:
 
     def preactivation_gradients(
         self,
-        theta: Shaped[Array, " p"],
-        X: Shaped[Array, "n d"],
+        theta: Parameters,
+        X: Examples,
         slopes: Slopes,
         layer: int,
-        neuron_indices: Int[Array, " c"],
-        example_indices: Int[Array, " c"],
-    ) -> Shaped[Array, "c p"]:
+        neuron_indices: Chosen,
+        example_indices: Chosen,
+    ) -> ChosenGradients:
         """Row r: gradient of the pre-activation of neuron r of ``neuron_indices``.
 
         The neurons are in hidden layer ``layer`` (from 0), each at the example that stands at

@@ -1,6 +1,5 @@
 """Reading the parameters of a network: one array per layer, checked number by number."""
 
-# The names of dimensions are no forward references.
 from __future__ import annotations
 
 import sys
@@ -9,18 +8,17 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from solvers.errors import FieldError, InputError
-from solvers.network.layers import Array
 from solvers.network.pointers import describe
+from solvers.network.shapes import Array, Parameters
 
 Shape = tuple[int, ...]
 
 
 def flatten(
     parameters: object, shapes: Sequence[Shape], pointer: str = "/parameters"
-) -> Float[Array, " p"]:
+) -> Parameters:
     """Concatenate the layers' parameters, each given in its shape or flat, row by row.
 
     ``parameters`` holds numpy arrays of floats or integers, or nested lists of plain numbers.

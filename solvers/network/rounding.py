@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.network.layers import Array, Layer
+from solvers.network.layers import Layer
+from solvers.network.shapes import Array
 
 _UNIT_ROUNDOFF = 2.0**-53
 _SMALLEST = 2.0**-1074

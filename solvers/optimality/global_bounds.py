@@ -12,16 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.certificate import GlobalLowerBound
+from solvers.certificate import GlobalLowerBound, NeuronLeaf
 from solvers.optimality.case import Case
 from solvers.predictor import hard_margin_svm
 from solvers.reformulation.group_norm import minimise_group_norm
+from solvers.reformulation.neuron_bound import neuron_bound
 from solvers.reformulation.two_layer import TwoLayer, combination_norms, sum_below
 
 Vector = NDArray[np.float64]
 
 _DOWN = 1.0 - 1e-14
 _MAX_DENSE = 600
+_MAX_SIGNS = 200_000
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,45 @@ def _group_bound(case: Case, layers: TwoLayer, alpha: Vector) -> GlobalLowerBoun
     return GlobalLowerBound(sum_below(scaled), "group-norm-dual", scaled)
 
 
+def two_layer_relu(case: Case) -> list[Bound]:
+    """Depth-2 ReLU nets without sharing: the dual of unlimited width.
+
+    Claims
+        f >= sum alpha_i / N for alpha >= 0, N the most that one neuron of either output sign can
+        earn: max over the unit ball of |sum_i alpha_i y_i sigma(<w, x_ij>)|.
+    Because
+        f >= sum_j |v_j| ||w_j|| and sum alpha_i <= sum alpha_i q_i <= N sum_j |v_j| ||w_j||.
+    Silent when
+        the net is deeper, shares weights or is linear, or is too large for the search over signs.
+    See
+        Pilanci & Ergen (2020); theory of the paper's Lemma C.6, where the width binds.
+    """
+    layers, problem = case.layers, case.point.problem
+    if layers is None or problem.network.is_linear:
+        return []
+    if problem.examples**2 * problem.x.shape[1] * len(layers.groups) > _MAX_SIGNS:
+        return []
+    alpha = case.kkt.multipliers
+    open_signs = np.zeros(problem.examples, dtype=np.int8)
+    found = [
+        (group, sign, neuron_bound(x, sign * alpha * problem.y, open_signs, case.budget))
+        for group, x in zip(layers.groups, layers.seen(problem.x), strict=True)
+        for sign in (1.0, -1.0)
+    ]
+    most = max((bound.upper for _, _, bound in found), default=0.0)
+    if not most > 0.0:
+        return []
+    scaled = alpha / (most * (1.0 + 2.0**-51))
+    leaves = tuple(
+        NeuronLeaf(int(j), sign, leaf.signs, leaf.slopes, leaf.beta)
+        for group, sign, bound in found
+        for j in group.neurons[:1]
+        for leaf in bound.leaves
+    )
+    claim = GlobalLowerBound(sum_below(scaled), "neuron-dual", scaled, leaves)
+    return [Bound("neuron_dual", claim)]
+
+
 def quadratic_form(case: Case) -> list[Bound]:
     """Depth-2 linear nets, shared weights included: a positive semidefinite dual.
 
@@ -177,6 +218,7 @@ def _closes(case: Case, value: float) -> bool:
 GLOBAL_BOUNDS: tuple[Callable[[Case], list[Bound]], ...] = (
     fully_connected_linear,
     two_layer_linear,
+    two_layer_relu,
     quadratic_form,
 )
 """Every method, tight ones first."""

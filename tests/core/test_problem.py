@@ -230,7 +230,7 @@ CONFLICTS: list[tuple[str, Spec, Any, Any, str | None]] = [
     ("zero input", dense(2, 2, 1), [[1, 1], [0, 0]], [1, 1], "example 2 has input zero"),
     ("same ray", dense(2, 2, 1), [[1, 2], [4, 8]], [1, -1], "examples 1 and 2 lie on one ray"),
     ("same ray, one label", dense(2, 2, 1), [[1, 2], [4, 8]], [1, 1], None),
-    ("same ray but for rounding", dense(2, 2, 1), [[0.1, 0.2], [0.3, 0.6]], [1, -1], None),
+    ("same ray but for rounding", dense(2, 2, 1), [[0.1, 0.3], [0.3, 0.9]], [1, -1], None),
     (
         "opposite rays, linear",
         dense(2, 2, 1, activation="linear"),

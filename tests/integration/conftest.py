@@ -45,7 +45,7 @@ def running(directory: Path, *arguments: str, **settings: str) -> Iterator[Servi
     port = free_port()
     log = directory / f"service-{port}.log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MARGINCERT_")}
-    command = [SCRIPT, "serve", "--port", str(port), "--data-dir", "data", *arguments]
+    command = [str(SCRIPT), "serve", "--port", str(port), "--data-dir", "data", *arguments]
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, cwd=directory, env={**environment, **settings}, stderr=sink, stdout=sink

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from service.responses import Certification
 from tests.integration.conftest import SCRIPT, Service, running
 
 
@@ -39,6 +41,7 @@ def test_time_limit_is_kept(service: Service) -> None:
         assert time.monotonic() - started < limit + 1.0
         assert answer.status_code == 200, answer.text
         body = answer.json()
+        Certification.model_validate(body)
         assert body["kkt"]["answer"] in {"yes", "no", "unknown"}
     started = time.monotonic()
     assert service.client.get("/healthz").status_code == 200
@@ -54,6 +57,17 @@ def test_sigterm_stops_service_and_workers(tmp_path: Path) -> None:
         assert service.process.wait(10) in {0, -signal.SIGTERM}
         assert time.monotonic() - started < 10
         assert not psutil.wait_procs(children, timeout=3)[1]
+
+
+def test_sigterm_does_not_wait_for_a_long_solve(tmp_path: Path) -> None:
+    with running(tmp_path) as service, ThreadPoolExecutor() as threads:
+        children = psutil.Process(service.process.pid).children(recursive=True)
+        running_request = threads.submit(service.certify, long_request(50.0))
+        time.sleep(1.0)
+        service.process.terminate()
+        service.process.wait(10)
+        assert not psutil.wait_procs(children, timeout=3)[1]
+        assert running_request.exception() or running_request.result().status_code >= 500
 
 
 def test_workers_die_with_a_killed_service(tmp_path: Path) -> None:

@@ -82,9 +82,8 @@ def encoded(content: bytes) -> dict[str, str]:
 
 
 def with_header(header: str, data: bytes = b"") -> dict[str, str]:
-    return encoded(
-        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header.encode())) + header.encode() + data
-    )
+    text = header.encode()
+    return encoded(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data)
 
 
 def _lying(shape: str, data: bytes = b"\x00" * 32) -> dict[str, str]:

@@ -17,6 +17,7 @@ from tests.service import hostile
 
 SHAPES = nps.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FLAWS: list[object] = [None, True, "1", {}, float("inf"), float("nan"), 10**400]
 DTYPES = ["<f8", ">f8", "<f4", ">f4", "i1", "<u2", ">i4", "<i8", "u1"]
 
 
@@ -42,7 +43,7 @@ def test_npy_is_widened_exactly(dtype: str, order: Any) -> None:
 def test_one_flaw_is_found_where_it_is(array: Any, data: st.DataObject) -> None:
     lists = np.zeros_like(array).tolist()
     index = tuple(data.draw(st.integers(0, size - 1)) for size in array.shape)
-    flaw = data.draw(st.sampled_from([None, True, "1", {}, float("inf"), 10**400, float("nan")]))
+    flaw: object = data.draw(st.sampled_from(FLAWS))
     inner = lists
     for i in index[:-1]:
         inner = inner[i]

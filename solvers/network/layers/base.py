@@ -8,21 +8,29 @@ u_1..u_p: W(u)_ji = 0 where g(j, i) = 0 and u_k where g(j, i) = k (the map g_l o
 
 every derivative of the network is a composition of the operators below.
 
-Letters: ``n`` examples, ``p`` parameters of the layer. The linear operators work, without
-rounding, on object arrays that hold Python integers (or fractions), as long as all their operands
-do.
+The operators work, without rounding, on object arrays that hold Python integers or fractions, as
+long as all their operands do.
 """
 
-# The names of dimensions are no forward references.
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
-from jaxtyping import Bool, Float, Int, Shaped
 
-Array = npt.NDArray[Any]
+from solvers.network.shapes import (
+    CrossGram,
+    Gradients,
+    IndexMap,
+    InputMask,
+    LayerInputs,
+    LayerOutputs,
+    OtherInputs,
+    OtherOutputs,
+    OutputMask,
+    Parameters,
+    Terms,
+)
 
 CHUNK = 2**20
 """Numbers in the largest temporary array of an operator (8 MB of doubles)."""
@@ -64,37 +72,35 @@ class Layer(Protocol):
     def operator_norm_factor(self) -> float:
         """The least c with ||W(u)||_F <= c ||u||: root of the most positions of a parameter."""
 
-    def apply(self, u: Shaped[Array, " p"], a: Shaped[Array, "n i"]) -> Shaped[Array, "n o"]:
+    def apply(self, u: Parameters, a: LayerInputs) -> LayerOutputs:
         """Rows W(u) a_i."""
 
-    def adjoint(self, u: Shaped[Array, " p"], g: Shaped[Array, "n o"]) -> Shaped[Array, "n i"]:
+    def adjoint(self, u: Parameters, g: LayerOutputs) -> LayerInputs:
         """Rows W(u)^T g_i."""
 
-    def gradient(self, a: Shaped[Array, "n i"], g: Shaped[Array, "n o"]) -> Shaped[Array, "n p"]:
+    def gradient(self, a: LayerInputs, g: LayerOutputs) -> Gradients:
         """Row i is the gradient in u of <g_i, W(u) a_i>."""
 
-    def weighted_gradient(
-        self, a: Shaped[Array, "n i"], g: Shaped[Array, "n o"]
-    ) -> Shaped[Array, " p"]:
+    def weighted_gradient(self, a: LayerInputs, g: LayerOutputs) -> Parameters:
         """The sum of the rows of :meth:`gradient`, without forming them."""
 
     def gram(
         self,
-        a: Float[Array, "n i"],
-        g: Float[Array, "n o"],
-        b: Float[Array, "k i"],
-        h: Float[Array, "k o"],
-    ) -> Float[Array, "n k"]:
+        a: LayerInputs,
+        g: LayerOutputs,
+        b: OtherInputs,
+        h: OtherOutputs,
+    ) -> CrossGram:
         """``gradient(a, g) @ gradient(b, h).T``, without forming either."""
 
-    def rows(self, neuron: int) -> tuple[Int[Array, " t"], Int[Array, " t"]]:
+    def rows(self, neuron: int) -> tuple[Terms, Terms]:
         """Parameters used by output ``neuron`` and the inputs they multiply, both from 0."""
 
-    def index_map(self) -> Int[Array, "o i"]:
+    def index_map(self) -> IndexMap:
         """The map g: 0 for no weight, k for the k-th parameter. For small layers and tests."""
 
 
-def expanded_index_map(layer: Layer) -> Int[Array, "o i"]:
+def expanded_index_map(layer: Layer) -> IndexMap:
     """The index map of any layer, from its :meth:`Layer.rows`."""
     index = np.zeros((layer.outputs, layer.inputs), dtype=np.int64)
     for neuron in range(layer.outputs):
@@ -103,7 +109,7 @@ def expanded_index_map(layer: Layer) -> Int[Array, "o i"]:
     return index
 
 
-def connected_inputs(layer: Layer, outputs: Bool[Array, " o"]) -> Bool[Array, " i"]:
+def connected_inputs(layer: Layer, outputs: OutputMask) -> InputMask:
     """Which inputs have a weight to at least one of the marked ``outputs``."""
     if layer.is_dense:
         return np.full(layer.inputs, bool(outputs.any()))

@@ -9,8 +9,6 @@ window's content (a row per tap) at each position (a column), and is formed in p
 size. Memory is therefore that of the weights and activations.
 """
 
-# The operators are documented once, in the protocol Layer.
-# ruff: noqa: D102
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -21,7 +19,8 @@ from math import prod, sqrt
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from solvers.network.layers.base import CHUNK, Array, expanded_index_map
+from solvers.network.layers.base import CHUNK, expanded_index_map
+from solvers.network.shapes import Array
 
 Pair = tuple[int, int]
 Block = tuple[slice, slice, slice]
@@ -49,10 +48,12 @@ class Convolution:
 
     @property
     def inputs(self) -> int:
+        """Length of the input, with the constant feature."""
         return self.channels * prod(self.extent) + self.bias
 
     @property
     def outputs(self) -> int:
+        """Number of neurons."""
         return self.filters * prod(self.positions)
 
     @property
@@ -71,29 +72,36 @@ class Convolution:
 
     @property
     def size(self) -> int:
+        """Number of parameters."""
         return self.filters * self.taps
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Filters x taps."""
         return (self.filters, self.taps)
 
     @property
     def shares(self) -> bool:
+        """Whether a parameter stands at more than one position."""
         return self._most_positions > 1
 
     @property
     def is_dense(self) -> bool:
+        """Whether the parameters are the full matrix, row by row."""
         return self.pad == (0, 0) and not self.circular and self.window == self.extent
 
     @property
     def fan_in(self) -> int:
+        """Terms in the longest sum."""
         return self.taps
 
     @property
     def operator_norm_factor(self) -> float:
+        """The least c with ||W(u)||_F <= c ||u||."""
         return sqrt(self._most_positions)
 
     def apply(self, u: Array, a: Array) -> Array:
+        """Rows W(u) a_i."""
         weights = self._weights(u)
         result = np.empty((len(a), self.filters, *self.positions), dtype=np.result_type(u, a))
         for block, patches in self._patches(a):
@@ -102,6 +110,7 @@ class Convolution:
         return result.reshape(len(a), self.outputs)
 
     def adjoint(self, u: Array, g: Array) -> Array:
+        """Rows W(u)^T g_i."""
         weights, signals = self._weights(u), self._signals(g)
         result = np.empty((len(g), self.inputs), dtype=np.result_type(u, g))
         block = max(1, CHUNK // (self.channels * prod(self.padded)))
@@ -113,9 +122,11 @@ class Convolution:
         return result
 
     def gradient(self, a: Array, g: Array) -> Array:
+        """Rows: the gradient in u of <g_i, W(u) a_i>."""
         return self._gradient(a, self._signals(g)).reshape(len(a), self.size)
 
     def weighted_gradient(self, a: Array, g: Array) -> Array:
+        """The sum of the rows of :meth:`gradient`."""
         signals = self._signals(g)
         total = np.zeros(self.shape, dtype=np.result_type(a, g))
         for block, patches in self._patches(a):
@@ -124,6 +135,7 @@ class Convolution:
         return total.reshape(self.size)
 
     def gram(self, a: Array, g: Array, b: Array, h: Array) -> Array:
+        """``gradient(a, g) @ gradient(b, h).T``, the cheaper of two ways."""
         left, right = self._signals(g), self._signals(h)
         places, examples = prod(self.positions), len(a) + len(b)
         by_filter = self.size * (examples * places + len(a) * len(b))
@@ -133,6 +145,7 @@ class Convolution:
         return self._gram_by_filter(a, left, b, right)
 
     def rows(self, neuron: int) -> tuple[Array, Array]:
+        """Parameters of one neuron and the inputs they multiply."""
         chosen, place = divmod(neuron, prod(self.positions))
         corner = np.array(divmod(place, self.positions[1])) * self.stride - self.pad
         channel, row, column = np.indices((self.channels, *self.window)).reshape(3, -1)
@@ -151,6 +164,7 @@ class Convolution:
         )
 
     def index_map(self) -> Array:
+        """The map g of class N."""
         return expanded_index_map(self)
 
     @property

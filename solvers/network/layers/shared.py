@@ -1,7 +1,5 @@
 """The general map of class N, given entry by entry."""
 
-# The operators are documented once, in the protocol Layer.
-# ruff: noqa: D102
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -10,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from solvers.network.layers.base import CHUNK, Array
+from solvers.network.layers.base import CHUNK
+from solvers.network.shapes import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,39 +48,49 @@ class Shared:
 
     @property
     def inputs(self) -> int:
+        """Length of the input, with the constant feature."""
         return int(self.index.shape[1])
 
     @property
     def outputs(self) -> int:
+        """Number of neurons."""
         return int(self.index.shape[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Canonical shape of the parameters."""
         return (self.size,)
 
     @property
     def shares(self) -> bool:
+        """Whether a parameter stands at more than one position."""
         return len(self._parameter) > self.size
 
     @cached_property
     def is_dense(self) -> bool:
+        """Whether the parameters are the full matrix, row by row."""
         return np.array_equal(self.index.ravel(), np.arange(1, self.index.size + 1))
 
     @cached_property
     def fan_in(self) -> int:
+        """Terms in the longest sum."""
         return int(np.bincount(self._row).max())
 
     @cached_property
     def operator_norm_factor(self) -> float:
+        """The least c with ||W(u)||_F <= c ||u||."""
         return float(np.sqrt(np.bincount(self._parameter).max()))
 
     def apply(self, u: Array, a: Array) -> Array:
+        """Rows W(u) a_i."""
         return self._multiply(u, a, self._column, self._by_row)
 
     def adjoint(self, u: Array, g: Array) -> Array:
+        """Rows W(u)^T g_i."""
         return self._multiply(u, g, self._row, self._by_column)
 
     def gradient(self, a: Array, g: Array) -> Array:
+        """Rows: the gradient in u of <g_i, W(u) a_i>."""
         order = self._by_parameter.order
         column, row = self._column[order], self._row[order]
         result = np.zeros((len(a), self.size), dtype=np.result_type(a, g))
@@ -90,6 +99,7 @@ class Shared:
         return result
 
     def weighted_gradient(self, a: Array, g: Array) -> Array:
+        """The sum of the rows of :meth:`gradient`."""
         order = self._by_parameter.order
         column, row = self._column[order], self._row[order]
         total = np.zeros(len(order), dtype=np.result_type(a, g))
@@ -98,6 +108,7 @@ class Shared:
         return self._by_parameter.sum(total[None, :]).reshape(self.size)
 
     def gram(self, a: Array, g: Array, b: Array, h: Array) -> Array:
+        """``gradient(a, g) @ gradient(b, h).T``, a block of examples at a time."""
         block = max(1, CHUNK // self.size)
         result = np.empty((len(a), len(b)), dtype=np.result_type(a, g, b, h))
         for i in range(0, len(a), block):
@@ -108,10 +119,12 @@ class Shared:
         return result
 
     def rows(self, neuron: int) -> tuple[Array, Array]:
+        """Parameters of one neuron and the inputs they multiply."""
         inputs = np.flatnonzero(self.index[neuron])
         return self.index[neuron, inputs] - 1, inputs
 
     def index_map(self) -> Array:
+        """The map g of class N."""
         return self.index.copy()
 
     @cached_property

@@ -1,0 +1,155 @@
+"""Depth 2, ReLU, no sharing, with kinks and zero neurons: one dual for all adjacent sign cells.
+
+Within radius r of the point some signs of <w_j, x_ij> are known and the others are open. If for
+every neuron j, and every output sign s that v_j can have there,
+
+    max { s sum_i alpha_i y_i sigma(<w, x_ij>) : ||w|| <= 1, known signs } <= 1,   alpha >= 0,
+
+then every feasible point of the ball has
+
+    1/2 ||theta'||^2 >= sum_j |v_j'| ||w_j'|| >= sum_i alpha_i q_i(theta') >= sum_i alpha_i.
+
+Because one alpha serves all cells, the neurons decouple: the work is a sum over neurons, not a
+product. alpha is the point's multiplier vector over the largest maximum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.certificate import LocalLowerBound, NeuronLeaf
+from solvers.errors import ContradictionError
+from solvers.findings import Answer, LocalFinding
+from solvers.optimality.case import Case
+from solvers.reformulation.neuron_bound import Leaf, NeuronBound, neuron_bound
+from solvers.reformulation.two_layer import TwoLayer, sum_below
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Signs = NDArray[np.int8]
+
+_MAX_WORK = 3_000_000
+
+
+@dataclass(frozen=True)
+class _View:
+    """One neuron within the ball: its inputs (n x d), known signs (n), possible output signs."""
+
+    neuron: int
+    group: int
+    x: Matrix
+    known: Signs
+    outputs: tuple[float, ...]
+
+
+def sign_cells(case: Case) -> LocalFinding | None:
+    """Prove local optimality where pre-activations are zero, with one multiplier vector.
+
+    Claims
+        yes, with the radius within which the signs taken as known cannot change, and the slack.
+    Because
+        weak duality (module docstring).
+    Silent when
+        the net is deeper, shares weights or is linear; these multipliers do not serve every
+        adjacent cell (others might); the search over signs is too large.
+    See
+        Theorem 4.3 and its proof, extended to kinks.
+    """
+    layers, point = case.layers, case.point
+    if layers is None or point.problem.network.is_linear or case.kkt.answer is not Answer.YES:
+        return None
+    if point.problem.examples * layers.count * point.problem.x.shape[1] > _MAX_WORK:
+        case.tried.append("the sign cells were not bounded: the net is too large for that method")
+        return None
+    radius = _radius(case, layers)
+    if not radius >= case.resolution:
+        return None
+    bounds = _neuron_bounds(case, _views(case, layers, radius))
+    largest = max((found.upper for _, _, found in bounds), default=0.0)
+    if not largest > 0.0:
+        return None
+    alpha = case.kkt.multipliers / (largest * (1.0 + 2.0**-51))
+    value = sum_below(alpha)
+    slack = max(0.0, point.objective - value)
+    if value > point.objective * (1.0 + 1e-12):
+        raise ContradictionError("the point lies below a proved local bound")
+    if not case.slack_is_small(slack, radius):
+        case.tried.append(
+            f"these multipliers do not serve all adjacent sign cells: a neuron earns {largest:.6g}"
+        )
+        return None
+    leaves = tuple(_leaf(v.neuron, s, leaf) for v, s, found in bounds for leaf in found.leaves)
+    claim = LocalLowerBound(point.theta, radius, value, "sign-cells", alpha, leaves=leaves)
+    return LocalFinding(
+        Answer.YES,
+        "sign_cells",
+        radius,
+        slack,
+        reason=f"the multipliers prove the bound {value:.10g} on every sign cell within the radius",
+        claims=(claim,),
+    )
+
+
+def _leaf(neuron: int, sign: float, leaf: Leaf) -> NeuronLeaf:
+    return NeuronLeaf(neuron, sign, leaf.signs, leaf.slopes, leaf.beta)
+
+
+def _distances(case: Case, layers: TwoLayer) -> list[Matrix]:
+    """For each group, how far (n x k) the weights must move for each sign to change."""
+    point = case.point
+    error = point.problem.network.forward_error(point.theta, point.problem.x)[0][0]
+    found = []
+    for group, seen in zip(layers.groups, layers.seen(point.problem.x), strict=True):
+        norms = np.linalg.norm(seen, axis=1)[:, None] * (1.0 + 1e-12)
+        room = np.abs(point.trace.pre[0][:, group.neurons]) - error[:, group.neurons]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(np.where(norms > 0.0, np.maximum(room, 0.0) / norms, np.inf))
+    return found
+
+
+def _radius(case: Case, layers: TwoLayer) -> float:
+    """Just below the nearest sign change (of a neuron or an output) that is not a kink."""
+    least = case.point.norm
+    kink = 2.0 * case.resolution
+    _, outputs = layers.split(case.point.theta)
+    for distance, out in zip(_distances(case, layers), outputs, strict=True):
+        for values in (distance, np.abs(out)):
+            beyond = values[values > kink]
+            least = min(least, float(beyond.min(initial=np.inf)))
+    return least * (1.0 - 1e-9)
+
+
+def _views(case: Case, layers: TwoLayer, radius: float) -> list[_View]:
+    point = case.point
+    views = []
+    _, outputs = layers.split(point.theta)
+    seen = layers.seen(point.problem.x)
+    for index, group in enumerate(layers.groups):
+        distance = _distances(case, layers)[index]
+        z = point.trace.pre[0][:, group.neurons]
+        known = np.where(distance > radius, np.sign(z), 0.0).astype(np.int8)
+        for place, j in enumerate(group.neurons):
+            out = float(outputs[index][place])
+            signs = (float(np.sign(out)),) if abs(out) > radius else (1.0, -1.0)
+            views.append(_View(int(j), index, seen[index], known[:, place], signs))
+    return views
+
+
+def _neuron_bounds(case: Case, views: list[_View]) -> list[tuple[_View, float, NeuronBound]]:
+    """The bound of every neuron and output sign; equal neurons are bounded once."""
+    signed = case.kkt.multipliers * case.point.problem.y
+    cache: dict[tuple[int, bytes, float], NeuronBound] = {}
+    found = []
+    for view in views:
+        for sign in view.outputs:
+            key = (view.group, view.known.tobytes(), sign)
+            if key not in cache:
+                case.budget.check()
+                cache[key] = neuron_bound(
+                    view.x, sign * signed, view.known, case.budget, target=1.0
+                )
+            found.append((view, sign, cache[key]))
+    return found
