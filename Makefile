@@ -29,8 +29,9 @@ serve: $(VENV)/.installed  ## the service on 127.0.0.1:8000
 test: $(VENV)/.installed-dev  ## everything but the slow tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-quick: $(VENV)/.installed-dev  ## less than a minute
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not integration"
+quick: $(VENV)/.installed-dev  ## less than a minute: the parts, with few random examples
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadgroup \
+		-m "not slow and not integration" --ignore tests/acceptance
 
 slow: $(VENV)/.installed-dev  ## minutes
 	$(BIN)/python -m pytest -m slow --timeout 900

@@ -15,8 +15,9 @@ import orjson
 
 from service.problems import Kinds, Problem
 
-# Possessive and matching an unterminated string to the end of the body: linear on any input.
-_STRING = re.compile(rb'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)', re.DOTALL)
+# Runs of strings and commas in one match, possessive, an unterminated string matched to the end
+# of the body: linear, and fast, on any input.
+_STRINGS = re.compile(rb'(?:"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)[\s,]*+)++', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -29,12 +30,12 @@ def parse(raw: bytes, *, max_depth: int) -> Any:
     field to refuse with a pointer.
     """
     _require_utf8(raw)
-    skeleton = _STRING.sub(b"", raw)
-    _require_shallow(skeleton, max_depth)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return _parse_slowly(raw)
+    skeleton = _STRINGS.sub(b"", raw)
+    _require_shallow(skeleton, max_depth)
     if skeleton.count(b":") != _count_keys(value) or b"\\u0000" in raw:
         return _parse_slowly(raw)
     return value

@@ -10,6 +10,7 @@ Reference: Lawson & Hanson, Solving Least Squares Problems (1974), ch. 23.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,13 @@ Matrix = NDArray[np.float64]
 
 _DUAL_TOLERANCE = 1e-12
 """Largest <row/||row||, residual> relative to ||target|| that counts as dual feasible."""
+
+_INTERRUPTIBLE = 1_000
+"""Problems of more rows than this are left to the loop that can be interrupted."""
+
+
+def _no_check() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,14 @@ class NonnegativeFit:
         return float(np.linalg.norm(self.residual))
 
 
-def nonnegative_least_squares(rows: Matrix, target: Vector) -> NonnegativeFit:
-    """Fit ``target`` (p) by a conic combination of ``rows`` (n x p)."""
+def nonnegative_least_squares(
+    rows: Matrix, target: Vector, check: Callable[[], None] = _no_check
+) -> NonnegativeFit:
+    """Fit ``target`` (p) by a conic combination of ``rows`` (n x p).
+
+    ``check`` is called at every step of the active-set loop and may raise (a budget). Problems of
+    more than 1,000 rows skip SciPy's solver, which cannot be interrupted.
+    """
     scale = np.linalg.norm(rows, axis=1)
     used = scale > 0.0
     weights = np.zeros(len(rows))
@@ -51,8 +65,8 @@ def nonnegative_least_squares(rows: Matrix, target: Vector) -> NonnegativeFit:
     unit = rows[used] / scale[used, None]
     matrix, right = _reduced(unit.T, target)
     best: NonnegativeFit | None = None
-    for start in (_scipy_candidate(matrix, right), np.zeros(unit.shape[0])):
-        solved = _active_set(matrix, right, start)
+    for start in _starts(matrix, right):
+        solved = _active_set(matrix, right, start, check)
         weights = np.zeros(len(rows))
         weights[used] = solved / scale[used]
         fit = _checked(rows, target, weights, scale)
@@ -76,6 +90,12 @@ def _reduced(columns: Matrix, target: Vector) -> tuple[Matrix, Vector]:
     return reduced[:, :count], reduced[:, count]
 
 
+def _starts(matrix: Matrix, right: Vector) -> Iterator[Vector]:
+    if matrix.shape[1] <= _INTERRUPTIBLE:
+        yield _scipy_candidate(matrix, right)
+    yield np.zeros(matrix.shape[1])
+
+
 def _scipy_candidate(matrix: Matrix, right: Vector) -> Vector:
     try:
         weights: Vector = scipy.optimize.nnls(matrix, right)[0]
@@ -84,13 +104,14 @@ def _scipy_candidate(matrix: Matrix, right: Vector) -> Vector:
     return weights if np.isfinite(weights).all() else np.zeros(matrix.shape[1])
 
 
-def _active_set(matrix: Matrix, right: Vector, start: Vector) -> Vector:
+def _active_set(matrix: Matrix, right: Vector, start: Vector, check: Callable[[], None]) -> Vector:
     """Lawson-Hanson from ``start``: refit the support, then add and drop until dual feasible."""
     weights = start.copy()
     support = weights > 0.0
     size = float(np.linalg.norm(right))
     weights = _descend(matrix, right, weights, support)
     for _ in range(3 * matrix.shape[1] + 10):
+        check()
         support = weights > 0.0
         dual = matrix.T @ (right - matrix @ weights)
         dual[support] = -np.inf

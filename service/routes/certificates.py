@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.openapi import problem_responses
@@ -13,6 +14,7 @@ from service.responses import Certification
 from service.store import CertificateStore
 
 router = APIRouter(prefix="/v1/certificates", tags=["certificates"])
+Identity = Annotated[str, Path(alias="id", description="cert_ and 64 hexadecimal digits.")]
 _IMMUTABLE = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
@@ -23,12 +25,12 @@ def _found(content: bytes | None, what: str) -> bytes:
 
 
 @router.get(
-    "/{identity}",
+    "/{id}",
     summary="A stored answer",
     response_model=Certification,
     responses=problem_responses(401, 404),
 )
-async def get_certificate(request: Request, identity: str) -> Response:
+async def get_certificate(request: Request, identity: Identity) -> Response:
     """The body of the answer of certify (or kkt) with this id, byte for byte."""
     store: CertificateStore = request.app.state.store
     body = _found(await asyncio.to_thread(store.get, identity), "answer")
@@ -36,7 +38,7 @@ async def get_certificate(request: Request, identity: str) -> Response:
 
 
 @router.get(
-    "/{identity}/arrays/{name}.npy",
+    "/{id}/arrays/{name}.npy",
     summary="A large array of a stored answer",
     response_class=Response,
     responses={
@@ -44,7 +46,7 @@ async def get_certificate(request: Request, identity: str) -> Response:
         **problem_responses(401, 404),
     },
 )
-async def get_array(request: Request, identity: str, name: str) -> Response:
+async def get_array(request: Request, identity: Identity, name: str) -> Response:
     """The array as a .npy file of format version 1.0."""
     store: CertificateStore = request.app.state.store
     content = _found(await asyncio.to_thread(store.get_array, identity, name), "array")

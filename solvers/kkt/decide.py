@@ -113,7 +113,7 @@ def _by_gram_matrix(
     gram = np.outer(problem.y, problem.y) * network.gram(point.theta, problem.x, slopes)
     budget.check()
     rows, target = gram_coordinates(gram, network.depth * point.margins)
-    fit, penalty = gram_fit(rows, target, costs, options, point)
+    fit, penalty = gram_fit(rows, target, costs, options, point, budget)
     budget.check()
     residual = point.theta - network.weighted_gradient(
         point.theta, problem.x, fit.weights * problem.y, slopes

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.budget import Budget
 from solvers.nnls import NonnegativeFit, nonnegative_least_squares
 from solvers.options import Options
 from solvers.problem import Point
@@ -27,15 +28,15 @@ def gram_coordinates(gram: Matrix, products: Vector) -> tuple[Matrix, Vector]:
 
 
 def gram_fit(
-    rows: Matrix, target: Vector, costs: Vector, options: Options, point: Point
+    rows: Matrix, target: Vector, costs: Vector, options: Options, point: Point, budget: Budget
 ) -> tuple[NonnegativeFit, float]:
     """Weights of the least residual within the complementarity budget, and the penalty used."""
     allowance = options.complementarity_tolerance * point.norm**2 * (1.0 - 1e-6)
     penalty = 0.0
-    fit = nonnegative_least_squares(rows, target)
+    fit = nonnegative_least_squares(rows, target, budget.check)
     while float(fit.weights @ costs) > allowance and penalty < 1e12:
         penalty = 10.0 * penalty if penalty else 1.0
         fit = nonnegative_least_squares(
-            np.column_stack([rows, penalty * costs]), np.append(target, 0.0)
+            np.column_stack([rows, penalty * costs]), np.append(target, 0.0), budget.check
         )
     return fit, penalty

@@ -79,11 +79,13 @@ class Columns:
             rows = np.array(self.rows)
             if penalty > 0.0:
                 fit = nonnegative_least_squares(
-                    np.column_stack([rows, penalty * costs[examples]]), np.append(theta, 0.0)
+                    np.column_stack([rows, penalty * costs[examples]]),
+                    np.append(theta, 0.0),
+                    self.budget.check,
                 )
                 fit = NonnegativeFit(fit.weights, fit.residual[:-1], fit.dual_violation)
             else:
-                fit = nonnegative_least_squares(rows, theta)
+                fit = nonnegative_least_squares(rows, theta, self.budget.check)
             master = Master(examples, rows, tuple(k[1] for k in self.keys), fit, penalty)
             if self.sub.kinks.count == 0 or fit.norm <= 1e-14 * size:
                 return master
@@ -156,5 +158,5 @@ def inner_fit(sub: Subdifferential, costs: Vector, budget: Budget, *, seed: int)
     if not rows:
         return None
     stacked = np.vstack(rows)
-    fit = nonnegative_least_squares(stacked, sub.point.theta)
+    fit = nonnegative_least_squares(stacked, sub.point.theta, budget.check)
     return Master(np.array(examples), stacked, tuple(patterns), fit, 0.0)

@@ -20,26 +20,26 @@ def refutation(
 ) -> tuple[Vector, float] | None:
     """A dual direction and price that hold over the whole outer set, or None.
 
-    -rho is tilted towards theta: <h, theta> = m q_i > 0 makes every inequality strict, so that
-    rounding cannot break it.
+    -rho is tilted towards theta, just so much that <h, theta> = m q_i > 0 makes every inequality
+    strict by more than its rounding error.
     """
     theta, size = sub.point.theta, sub.point.norm
     rho, price = master.fit.residual, master.price(costs)
     if not master.fit.norm > 0.0:
         return None
-    tilt = 10.0 * (ROUNDING + options.kink_tolerance * (sub.kinks.count > 0))
-    for factor in (1.0, 100.0):
-        direction = -rho + factor * tilt * master.fit.norm / size * theta
-        try:
-            worst = sub.least_product(direction, budget)
-        except BudgetExceeded:
-            return None
-        noise = ROUNDING * sub.row_norms * float(np.linalg.norm(direction))
-        if not bool(np.all(worst - noise >= -price * costs)):
-            continue
-        length = float(np.linalg.norm(direction))
-        bound = options.kkt_tolerance * size * length
-        bound += price * options.complementarity_tolerance * size**2
-        if float(theta @ direction) < -bound * (1.0 + 1e-9) - ROUNDING * size * length:
-            return direction, price
-    return None
+    noise = ROUNDING * sub.row_norms * master.fit.norm
+    noise += options.kink_tolerance * sub.row_norms * master.fit.norm * (sub.kinks.count > 0)
+    try:
+        room = sub.least_product(-rho, budget) + price * costs
+        gain = sub.point.problem.network.depth * sub.point.margins
+        tilt = max(0.0, float(((2.0 * noise - room) / gain).max()))
+        direction = -rho + tilt * theta
+        worst = sub.least_product(direction, budget)
+    except BudgetExceeded:
+        return None
+    length = float(np.linalg.norm(direction))
+    strict = worst - ROUNDING * sub.row_norms * length >= -price * costs
+    bound = options.kkt_tolerance * size * length
+    bound += price * options.complementarity_tolerance * size**2
+    steep = float(theta @ direction) < -bound * (1.0 + 1e-9) - ROUNDING * size * length
+    return (direction, price) if bool(strict.all()) and steep else None

@@ -89,7 +89,7 @@ def convex_answers(layer: FrozenRest, rows: Matrix) -> tuple[LocalFinding, Globa
             LocalFinding(Answer.YES, "global", slack=slack, claims=(claim,)),
             GlobalFinding(Answer.YES, "layer_dual", value, claims=(claim,)),
         )
-    best = quadratic_program(rows, np.zeros((0, rows.shape[1])))
+    best = quadratic_program(rows, np.zeros((0, rows.shape[1])), layer.case.budget)
     better = None if best is None else layer.reference.feasible(layer.replaced(best))
     if better is None or not clearly_lower(layer, better):
         reason = "neither the multipliers nor the quadratic program decide this layer"

@@ -5,7 +5,7 @@ On a cell the margins are linear in the layer's parameters and the signs are lin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from solvers.certificate import LayerLowerBound
 from solvers.findings import Answer, FeasiblePoint, GlobalFinding, LocalFinding
 from solvers.kinks import Slopes, connection_norms
 from solvers.layerwise.frozen import (
+    MAX_CONSTRAINTS,
     FrozenRest,
     clearly_lower,
     dual_bound,
@@ -28,7 +29,6 @@ Matrix = NDArray[np.float64]
 
 _CELLS = 16
 _STARTS = 12
-_MAX_WORK = 4_000_000
 _PATIENCE = 3
 
 
@@ -52,8 +52,7 @@ def local_on_cells(layer: FrozenRest, rows: Matrix) -> LocalFinding:
                 reason="no sign changes within the radius (Theorem 5.4)",
                 claims=(claim,),
             )
-    work = case.point.problem.examples * case.point.theta.size
-    if work > _MAX_WORK:
+    if _constraints(layer, case.kinks.free) > MAX_CONSTRAINTS:
         return LocalFinding(Answer.UNKNOWN, reason="the net is too large for the cell search")
     for slopes in _nearby_patterns(layer):
         finding = _better_in_cell(layer, slopes)
@@ -66,6 +65,12 @@ def local_on_cells(layer: FrozenRest, rows: Matrix) -> LocalFinding:
         else "the multipliers do not prove this layer optimal on its cell at this precision"
     )
     return LocalFinding(Answer.UNKNOWN, reason=reason)
+
+
+def _constraints(layer: FrozenRest, masks: Sequence[NDArray[np.bool_]]) -> int:
+    """Margins and signs of one cell's program."""
+    signs = sum(int(mask.sum()) for mask in masks[layer.index :])
+    return layer.case.point.problem.examples + signs
 
 
 def _nearby_patterns(layer: FrozenRest) -> Iterator[Slopes]:
@@ -92,7 +97,7 @@ def _better_in_cell(layer: FrozenRest, slopes: Slopes) -> LocalFinding | None:
     case = layer.case
     rows = layer.slopes_of_margins(slopes)
     cones = sign_constraints(layer, slopes, case.kinks.free)
-    best = quadratic_program(rows, cones)
+    best = quadratic_program(rows, cones, case.budget)
     if best is None or float(best @ best) / 2 >= layer.reference.objective * (1.0 - 1e-9):
         return None
     return segment_witness(layer, best)
@@ -139,7 +144,8 @@ def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:
     """The best point over random cells; never a yes."""
     case = layer.case
     best: FeasiblePoint | None = local.witness[0] if local.witness else None
-    if case.point.problem.examples * case.point.theta.size <= _MAX_WORK:
+    everywhere = [np.ones(m.shape, dtype=bool) for m in case.kinks.free]
+    if _constraints(layer, everywhere) <= MAX_CONSTRAINTS:
         stale = 0
         for candidate in _random_optima(layer):
             stale += 1
@@ -165,9 +171,8 @@ def _random_optima(layer: FrozenRest) -> Iterator[FeasiblePoint]:
         case.budget.spend_patterns()
         trace = network.forward(layer.replaced(rng.normal(size=layer.u.size)), x)
         slopes = tuple((z > 0.0).astype(np.float64) for z in trace.pre)
-        best = quadratic_program(
-            layer.slopes_of_margins(slopes), sign_constraints(layer, slopes, everywhere)
-        )
+        rows = layer.slopes_of_margins(slopes)
+        best = quadratic_program(rows, sign_constraints(layer, slopes, everywhere), case.budget)
         if best is None:
             continue
         candidate = layer.reference.feasible(layer.replaced(best))

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.budget import Budget
 from solvers.certificate import LayerBetterPoint
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, FeasiblePoint, GlobalFinding, LocalFinding
@@ -21,6 +22,8 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 _ROUNDING = 1e-13
+MAX_CONSTRAINTS = 250
+"""Margins and signs that one quadratic program may have."""
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,14 @@ def segment_witness(layer: FrozenRest, best: Vector) -> LocalFinding | None:
     return witness_along(layer.reference, path, "layer_cell")
 
 
-def quadratic_program(rows: Matrix, cones: Matrix) -> Vector | None:
+def quadratic_program(rows: Matrix, cones: Matrix, budget: Budget) -> Vector | None:
     """Min 1/2 ||u||^2 s.t. rows u >= 1, cones u >= 0, by least-distance programming.
 
     With E = [G'; h'] and the NNLS residual r of E w = e_last, u = -r[:-1] / r[-1]
-    (Lawson & Hanson, ch. 23). None where the constraints look incompatible.
+    (Lawson & Hanson, ch. 23). None where the constraints look incompatible or are too many.
     """
+    if len(rows) + len(cones) > MAX_CONSTRAINTS:
+        return None
     size = rows.shape[1]
     scale = float(np.linalg.norm(rows, axis=1).max(initial=0.0))
     if not scale > 0.0:
@@ -154,7 +159,7 @@ def quadratic_program(rows: Matrix, cones: Matrix) -> Vector | None:
     right = np.concatenate([np.ones(len(rows)), np.zeros(len(cones))])
     target = np.zeros(size + 1)
     target[-1] = 1.0
-    fit = nonnegative_least_squares(np.column_stack([stacked, right]), target)
+    fit = nonnegative_least_squares(np.column_stack([stacked, right]), target, budget.check)
     residual = fit.residual
     if not residual[-1] > 1e-12:
         return None

@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 _STARTS = 6
 _RANDOM_CELLS = 12
 _PRICED_ROUNDS = 4
-_MAX_WORK = 20_000_000
+_MAX_WORK = 500_000
 _WORTH = 1e-9
 
 
@@ -73,8 +73,8 @@ def adjacent_cells(case: Case) -> LocalFinding | None:
     layers, problem = case.layers, case.point.problem
     if layers is None:
         return None
-    work = problem.examples * problem.network.size
-    if work > _MAX_WORK:
+    width = min(problem.examples, problem.x.shape[1])
+    if problem.examples * width * layers.count > _MAX_WORK:
         case.tried.append("adjacent cells were not searched: the net is too large for that method")
         return None
     neurons = snapped_neurons(case, layers)

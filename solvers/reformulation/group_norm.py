@@ -67,17 +67,11 @@ def _solve(
     examples = len(margins[0])
     widths = [m.shape[1] for m in margins]
     size = sum(widths) + len(widths)
-    budget.require_memory(4 * (examples + sum(len(c) for c in cones)) * size)
     starts = np.cumsum([0] + [w + 1 for w in widths[:-1]])
     linear = examples + sum(len(c) for c in cones)
-    matrix = np.zeros((linear + size, size))
-    row = examples
-    for start, width, margin, cone in zip(starts, widths, margins, cones, strict=True):
-        columns = slice(start + 1, start + 1 + width)
-        matrix[:examples, columns] = -margin
-        matrix[row : row + len(cone), columns] = -cone
-        row += len(cone)
-    matrix[np.arange(linear, linear + size), np.arange(size)] = -1.0
+    numbers = sum((len(m) + len(c)) * m.shape[1] for m, c in zip(margins, cones, strict=True))
+    budget.require_memory(8 * (numbers + size))
+    matrix = _constraint_matrix(margins, cones, starts, linear, size)
     right = np.zeros(linear + size)
     right[:examples] = -1.0
     cost = np.zeros(size)
@@ -92,7 +86,7 @@ def _solve(
     solver = clarabel.DefaultSolver(
         scipy.sparse.csc_matrix((size, size)),
         cost,
-        scipy.sparse.csc_matrix(matrix),
+        matrix,
         right,
         kinds,
         settings,
@@ -101,3 +95,30 @@ def _solve(
     if str(answer.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
         return None
     return np.array(answer.x), np.maximum(np.array(answer.z)[:examples], 0.0)
+
+
+def _constraint_matrix(
+    margins: list[Matrix],
+    cones: list[Matrix],
+    starts: NDArray[np.int64],
+    linear: int,
+    size: int,
+) -> scipy.sparse.csc_matrix:
+    """Rows: -sum B_j u_j, then -C_j u_j, then -(t_j, u_j) for the second-order cones."""
+    examples = len(margins[0])
+    values, rows, columns = [], [], []
+    row = examples
+    for start, margin, cone in zip(starts, margins, cones, strict=True):
+        block = -np.vstack([margin, cone])
+        places = np.concatenate([np.arange(examples), np.arange(row, row + len(cone))])
+        row += len(cone)
+        values.append(block.ravel())
+        rows.append(np.repeat(places, margin.shape[1]))
+        columns.append(np.tile(start + 1 + np.arange(margin.shape[1]), len(block)))
+    values.append(-np.ones(size))
+    rows.append(linear + np.arange(size))
+    columns.append(np.arange(size))
+    placed = (np.concatenate(rows), np.concatenate(columns))
+    matrix = scipy.sparse.csc_matrix((np.concatenate(values), placed), shape=(linear + size, size))
+    matrix.eliminate_zeros()
+    return matrix

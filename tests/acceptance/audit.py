@@ -88,6 +88,8 @@ def check_closure(body: Json) -> None:
     if local == "yes":
         assert body["local"]["slack"] is not None
         assert body["local"]["slack"] <= body["tolerances"]["gap"] * body["objective"] * (1 + 1e-9)
+        if body["local"]["radius"] is not None:
+            check_radius(body)
     if global_ == "yes":
         assert body["global"]["gap"] <= body["tolerances"]["gap"] * (1 + 1e-9)
     for layer in body["layers"] or []:
@@ -95,6 +97,13 @@ def check_closure(body: Json) -> None:
             assert layer["global"]["answer"] == "no"
         if layer["global"]["answer"] == "yes":
             assert layer["local"]["answer"] == "yes"
+
+
+def check_radius(body: Json) -> None:
+    """Theory, section 0: r >= R_min, and a slack small against the curvature that r can show."""
+    relative = body["local"]["radius"] / (2 * body["objective"]) ** 0.5
+    assert relative >= body["tolerances"]["resolution"] * (1 - 1e-9)
+    assert body["local"]["slack"] <= 1e-5 * body["objective"] * relative**2 * (1 + 1e-9)
 
 
 def expected_verdict(kkt: str, local: str, global_: str) -> str:
@@ -129,7 +138,7 @@ def half(point: Any) -> Fraction:
     return square(flat(point)) / 2
 
 
-def close(a: float, b: Fraction, tolerance: Fraction = SLACK) -> bool:
+def close(a: float | Fraction, b: Fraction, tolerance: Fraction = SLACK) -> bool:
     return abs(Fraction(a) - b) <= tolerance * abs(b)
 
 
@@ -160,7 +169,7 @@ def check_evidence(request: Request, body: Json) -> None:
         assert half(witness["point"]) < f
         assert close(witness["objective"], half(witness["point"]))
         far = distance_squared(witness["point"], body["point"])
-        assert close(witness["distance"] ** 2, far, Fraction(1, 10**4))
+        assert close(Fraction(witness["distance"]) ** 2, far, Fraction(1, 10**4))
         known.append(half(witness["point"]))
     if local is not None and local["answer"] == "no":
         lowest = min(w["distance"] for w in local["witness"])
@@ -238,7 +247,7 @@ def _check_multipliers(request, body, theta, x, pre, margins, masks) -> None:
     if layers_with_kinks.max(initial=0) <= 1:
         residual = sum(r * r for r in rho)
         assert residual <= Fraction(tolerances["kkt"]) ** 2 * size * Fraction(1001, 1000)
-        assert close(kkt["residual"] ** 2, residual, Fraction(1, 100)) or (
+        assert close(Fraction(kkt["residual"]) ** 2, residual, Fraction(1, 100)) or (
             max(Fraction(kkt["residual"]) ** 2, residual) <= noise**2 * size
         )
 

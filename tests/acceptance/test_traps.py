@@ -185,3 +185,24 @@ def test_a_wide_kink_tolerance_does_not_contradict_itself() -> None:
     request = Request.of(RELU_2_2_1, x, [root * x, [[root, root]]])
     body = no_false_yes(request, kink_tolerance=1e-2)
     assert body["local"]["answer"] != "yes"
+
+
+def test_wide_kinks_that_cancel_do_not_make_a_false_local_optimum() -> None:
+    """Pairs of unit inputs at <x_1, x_2> = e and <x_3, x_4> = e / (1 + 2 e); labels 1, 1, 1, -1.
+
+    A neuron along each input, u_j = c_j x_j. With every near-kink frozen at slope 0 the multipliers
+    are (1, 1, 1, 1) and f = 2/(1 + e) + 2/(1 - e/(1 + 2e)) = 4 = sum lambda: that "proof" closes.
+    In truth all signs are positive near the point and u_1 alone could serve examples 1 and 2.
+    """
+    e = 0.005
+    g = e / (1 + 2 * e)
+    x = np.zeros((4, 4))
+    x[0, 0], x[2, 2] = 1.0, 1.0
+    x[1, :2], x[3, 2:] = (e, np.sqrt(1 - e * e)), (g, np.sqrt(1 - g * g))
+    sizes = np.array([1 / (1 + e)] * 2 + [1 / (1 - g)] * 2)
+    roots, y = np.sqrt(sizes), [1, 1, 1, -1]
+    network = {"type": "fully_connected", "widths": [4, 4, 1], "activation": "relu"}
+    request = Request.of(network, x, [roots[:, None] * x, [roots * y]], y)
+    body = no_false_yes(request, kink_tolerance=1e-2)
+    assert body["local"]["answer"] != "yes"
+    assert certified(request)["verdict"] == "not_kkt"

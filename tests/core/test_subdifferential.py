@@ -12,15 +12,15 @@ from solvers.kinks import find_kinks
 from solvers.problem import Point
 from solvers.subdifferential import Subdifferential
 from tests.core.tools import Spec, by_hand, dense, diagonal, for_seeds, patches, problem_of
-from tests.core.tools import stacked, subgradient, vertex_slopes
+from tests.core.tools import shared, stacked, subgradient, vertex_slopes
 
 TWO_LAYERS = [dense(2, 3, 1), patches(4, 2, 1), patches(4, 2, 2, 2), diagonal(3, 2)]
 DEEPER = [
     dense(2, 2, 2, 1),
     diagonal(2, 3),
     dense(1, 2, 2, 2, 1),
-    stacked(3, {"type": "convolution", "filter_size": 2, "filters": 1}, {"type": "dense", "outputs": 2}),
-]  # fmt: skip
+    stacked(3, shared([[1, 2, 0], [0, 1, 2]]), {"type": "dense", "outputs": 2}),
+]
 INPUTS = {"fully_connected": "widths", "diagonal": "dimension"}
 
 
@@ -115,7 +115,7 @@ def attained_by_steps(spec: Spec, sub: Subdifferential, rng: np.random.Generator
     """Patterns that theta + t d shows at three small t alike, per example; integers at t = 0."""
     problem, theta = sub.point.problem, sub.point.theta
     found: list[set[bytes]] = [set(), set(), set()]
-    for _ in range(3000):
+    for _ in range(1000):
         d = rng.normal(size=theta.size)
         signs = [
             np.hstack([z > 0.0 for z in by_hand(spec, theta + 2.0**-k * d, problem.x)[0]])

@@ -218,21 +218,21 @@ def split(spec: Spec, theta: Vector) -> list[Vector]:
 
 
 def feasible_near(
-    point: Point, rng: np.random.Generator, radius: float, count: int
+    spec: Spec, point: Point, rng: np.random.Generator, radius: float, count: int
 ) -> list[Vector]:
-    """Random feasible points within ``radius``: scaled up where needed, and then checked."""
-    problem, theta = point.problem, point.theta
+    """Random feasible points within ``radius``: scaled to a margin that rounding cannot hide."""
+    x, y, theta = point.problem.x, point.problem.y, point.theta
     found = []
     for _ in range(count):
         step = rng.normal(size=theta.size)
         if rng.random() < 0.5:
             step -= theta * float(step @ theta) / float(theta @ theta)
-        step *= radius * rng.random() ** 0.5 / float(np.linalg.norm(step))
-        moved = theta + step
-        least = float(problem.margins(moved).min())
+        moved = theta + step * (radius * rng.random() ** 0.5 / float(np.linalg.norm(step)))
+        least = float((y * by_hand(spec, moved, x)[1]).min())
         if not least > 0.0:
             continue
-        moved = moved * least ** (-1.0 / problem.network.depth) * (1.0 + 1e-15)
-        if float(np.linalg.norm(moved - theta)) <= radius and problem.is_feasible(moved):
+        moved = moved * least ** (-1.0 / point.problem.network.depth) * (1.0 + 1e-13)
+        near = float(np.linalg.norm(moved - theta)) <= radius
+        if near and float((y * by_hand(spec, moved, x)[1]).min()) >= 1.0 + 1e-14:
             found.append(moved)
     return found
