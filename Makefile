@@ -31,7 +31,7 @@ test: $(VENV)/.installed-dev  ## everything but the slow tests
 
 quick: $(VENV)/.installed-dev  ## less than a minute: the parts, with few random examples
 	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadgroup \
-		-m "not slow and not integration" --ignore tests/acceptance
+		-m "not slow and not integration and not thorough" --ignore tests/acceptance
 
 slow: $(VENV)/.installed-dev  ## minutes
 	$(BIN)/python -m pytest -m slow --timeout 900

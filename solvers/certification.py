@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from importlib import metadata
 from typing import Any, Literal
@@ -61,24 +61,16 @@ class Certification:
         """The one word, first that applies."""
         if self.progress is None:
             return Verdict.INFEASIBLE if self.placement.violations else Verdict.INCONCLUSIVE
-        done = self.progress
-        if done.kkt is not None and done.kkt.answer is Answer.NO:
+        done, asked = self.progress, self.options.questions
+        if "kkt" in asked and done.kkt is not None and done.kkt.answer is Answer.NO:
             return Verdict.NOT_KKT
-        if done.local is not None and self._asked_local and done.local.answer is Answer.NO:
+        local = done.local.answer if "local" in asked and done.local else Answer.UNKNOWN
+        global_ = done.global_.answer if "global" in asked and done.global_ else Answer.UNKNOWN
+        if local is Answer.NO:
             return Verdict.NOT_LOCAL_OPTIMUM
-        if done.global_ is not None and self._asked_global and done.global_.answer is Answer.YES:
+        if global_ is Answer.YES:
             return Verdict.GLOBAL_OPTIMUM
-        if done.local is not None and self._asked_local and done.local.answer is Answer.YES:
-            return Verdict.LOCAL_OPTIMUM
-        return Verdict.INCONCLUSIVE
-
-    @property
-    def _asked_local(self) -> bool:
-        return "local" in self.options.questions
-
-    @property
-    def _asked_global(self) -> bool:
-        return "global" in self.options.questions
+        return Verdict.LOCAL_OPTIMUM if local is Answer.YES else Verdict.INCONCLUSIVE
 
     @property
     def point(self) -> Vector:
@@ -246,7 +238,9 @@ def _answer(
 
     def tell(progress: Progress) -> None:
         if report is not None:
-            report(wrap(progress, partial=True))
+            snapshot = replace(progress, timings=dict(progress.timings))
+            close_under_implication(snapshot)
+            report(wrap(snapshot, partial=True))
 
     with np.errstate(all="ignore"):
         progress = run(placement.point, options, budget, tell)

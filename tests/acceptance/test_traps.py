@@ -16,6 +16,10 @@ DIRECTIONS = {
     "dead": (0.0, -1.0), "first": (1.0, 0.0), "along_x_1": (0.970142500145332, 0.24253562503633297),
     "second": (-0.9, 0.3), "both": (0.1, 1.0), "on_a_kink": (0.25, -1.0),
 }
+def slow(*values: float) -> list[object]:
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 SIZES = [10.0**-k for k in range(4, 13)]
 
 
@@ -31,9 +35,9 @@ def no_false_yes(request: Request, **options: object) -> Json:
     return body
 
 
-@pytest.mark.parametrize("output", [0.0, 1.0, -1.0, 0.3])
+@pytest.mark.parametrize("output", [0.0, 1.0, -0.3])
 @pytest.mark.parametrize("name", DIRECTIONS)
-@pytest.mark.parametrize("size", [1e-7, 1e-8, 1e-9, 1e-10, 1e-12])
+@pytest.mark.parametrize("size", [1e-7, 1e-9, *slow(1e-8, 1e-10, 1e-12)])
 def test_theorem_3_2_with_a_vanishing_neuron_is_never_local(
     name: str, size: float, output: float
 ) -> None:
@@ -53,7 +57,7 @@ def test_theorem_3_2_with_a_neuron_of_1e_3_is_not_kkt(name: str, output: float) 
     assert body["global"]["answer"] == "no"
 
 
-@pytest.mark.parametrize("size", SIZES[:5])
+@pytest.mark.parametrize("size", [1e-5, 1e-8, *slow(1e-4, 1e-6, 1e-7)])
 @pytest.mark.parametrize("name", DIRECTIONS)
 def test_theorem_3_2_in_between(name: str, size: float) -> None:
     body = no_false_yes(trap_3_2(DIRECTIONS[name], size, size))
@@ -94,7 +98,7 @@ def obtuse(excess: float) -> Request:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("excess", [0.0, 1e-14, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7])
+@pytest.mark.parametrize("excess", [0.0, 1e-12, 1e-10, 1e-8, *slow(1e-14, 1e-9, 1e-7)])
 def test_a_vanishing_preactivation_is_never_local(excess: float, turned: bool) -> None:
     body = no_false_yes(_turned(obtuse(excess), turned))
     assert body["local"]["answer"] != "yes"
@@ -127,7 +131,7 @@ def _turned(request: Request, turned: bool) -> Request:
 CROSS = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]])
 
 
-@pytest.mark.parametrize("size", [1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-14, 1e-16])
+@pytest.mark.parametrize("size", [1e-8, 1e-10, 1e-16, *slow(1e-7, 1e-9, 1e-12, 1e-14)])
 @pytest.mark.parametrize("seed", range(3))
 def test_theorem_4_2_part_2_nearly_on_its_kinks_is_never_local(seed: int, size: float) -> None:
     network = {"type": "fully_connected", "widths": [2, 4, 1], "activation": "relu"}
@@ -191,7 +195,7 @@ def test_wide_kinks_that_cancel_do_not_make_a_false_local_optimum() -> None:
     """Pairs of unit inputs at <x_1, x_2> = e and <x_3, x_4> = e / (1 + 2 e); labels 1, 1, 1, -1.
 
     A neuron along each input, u_j = c_j x_j. With every near-kink frozen at slope 0 the multipliers
-    are (1, 1, 1, 1) and f = 2/(1 + e) + 2/(1 - e/(1 + 2e)) = 4 = sum lambda: that "proof" closes.
+    are nearly 1 and f = 2/(1 + e) + 2/(1 - e/(1 + 2e)) = 4: that "proof" nearly closes.
     In truth all signs are positive near the point and u_1 alone could serve examples 1 and 2.
     """
     e = 0.005

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from solvers.budget import Budget
 from solvers.examples import EXAMPLES
 from solvers.findings import Answer, LayerFinding
-from solvers.kkt import KktFinding
 from solvers.layerwise import layer_findings
 from solvers.layerwise.frozen import FrozenRest, quadratic_program
 from solvers.optimality.case import Case
-from tests.core.tools import Spec, Vector, by_hand, case_of, dense, exact_margins, for_seeds
+from tests.core.tools import Spec, by_hand, case_of, dense, exact_margins, for_seeds
 from tests.core.tools import half_square, patches, point_of, problem_of
 
 Matrix = NDArray[np.float64]
@@ -250,7 +250,7 @@ def test_quadratic_program_agrees_with_cvxpy(seed: int) -> None:
     rows = rng.normal(size=(int(rng.integers(1, 5)), size)) * 10.0 ** rng.uniform(-3, 3)
     cones = rng.normal(size=(int(rng.integers(0, 4)), size))
     value = least_half_square(rows, cones)
-    found = quadratic_program(rows, cones)
+    found = quadratic_program(rows, cones, Budget())
     if not np.isfinite(value):
         assert found is None
         return
@@ -258,10 +258,6 @@ def test_quadratic_program_agrees_with_cvxpy(seed: int) -> None:
     assert float(found @ found) / 2 == pytest.approx(value, rel=1e-6)
     assert np.all(rows @ found >= 1.0 - 1e-7)
     assert np.all(cones @ found >= -1e-7 * np.linalg.norm(found))
-
-
-def multipliers_of(finding: KktFinding) -> Vector:
-    return finding.multipliers
 
 
 @pytest.mark.parametrize("name", ["theorem-5.2", "theorem-5.3", "theorem-5.4"])

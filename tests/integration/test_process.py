@@ -17,15 +17,15 @@ from service.responses import Certification
 from tests.integration.conftest import SCRIPT, Service, running
 
 
-def long_request(time_limit: float) -> dict[str, Any]:
-    """A random net of width 40 on 60 points in 12 dimensions: far too much to decide at once."""
+def long_request(time_limit: float, n: int = 60, d: int = 12, k: int = 40) -> dict[str, Any]:
+    """A random ReLU net that separates random labels of its own: searching takes its time."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((60, 12))
-    hidden = rng.standard_normal((40, 12))
-    output = rng.standard_normal((1, 40))
+    x = rng.standard_normal((n, d))
+    hidden = rng.standard_normal((k, d))
+    output = rng.standard_normal((1, k))
     y = np.where((output @ np.maximum(hidden @ x.T, 0.0))[0] > 0.0, 1, -1)
     return {
-        "network": {"type": "fully_connected", "widths": [12, 40, 1], "activation": "relu"},
+        "network": {"type": "fully_connected", "widths": [d, k, 1], "activation": "relu"},
         "dataset": {"x": x.tolist(), "y": y.tolist()},
         "parameters": [hidden.tolist(), output.tolist()],
         "options": {"time_limit": time_limit},
@@ -62,7 +62,7 @@ def test_sigterm_stops_service_and_workers(tmp_path: Path) -> None:
 def test_sigterm_does_not_wait_for_a_long_solve(tmp_path: Path) -> None:
     with running(tmp_path) as service, ThreadPoolExecutor() as threads:
         children = psutil.Process(service.process.pid).children(recursive=True)
-        running_request = threads.submit(service.certify, long_request(50.0))
+        running_request = threads.submit(service.certify, long_request(50.0, n=200, d=40, k=150))
         time.sleep(1.0)
         service.process.terminate()
         service.process.wait(10)
