@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import uvicorn
+from fastapi import FastAPI
 
 from service import logs
 from service.app import create_app
@@ -31,10 +32,15 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
             f"{settings.host} can be reached from other machines: set "
             f"{environment_name('api_keys')}, or pass --insecure to serve without keys"
         )
+    run(create_app(settings), settings)
+
+
+def run(app: FastAPI, settings: Settings) -> None:
+    """Serve an application with these settings until a signal ends it."""
     logs.configure()
     protocol: type[DeadlineH11Protocol] = with_header_timeout(settings.header_timeout)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         http=protocol,

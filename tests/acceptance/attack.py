@@ -19,14 +19,18 @@ class Ball:
     def __init__(self, request: Request, point: Any, part: slice | None = None) -> None:
         self.request, self.net = request, request.net
         theta = flat(point)
-        self.length = float(np.linalg.norm(theta / np.abs(theta).max())) * float(np.abs(theta).max())
+        self.length = float(np.linalg.norm(theta / np.abs(theta).max())) * float(
+            np.abs(theta).max()
+        )
         self.theta = theta / self.length
         self.x = request.x
         self.part = slice(0, len(theta)) if part is None else part
         self.power = 1.0 / (self.net.depth if part is None else 1)
 
     def margins(self, theta: np.ndarray) -> np.ndarray:
-        return np.asarray(self.net.margins(theta * self.length, self.x, self.request.y), dtype=float)
+        return np.asarray(
+            self.net.margins(theta * self.length, self.x, self.request.y), dtype=float
+        )
 
     def lifted(self, theta: np.ndarray) -> np.ndarray | None:
         least = float(self.margins(theta).min())
@@ -43,8 +47,9 @@ class Ball:
         pre = self.net.forward(theta * self.length, self.x)[0]
         rows = []
         for i, label in enumerate(self.request.y):
-            slopes = [np.where(z[i] > 0, 1.0, 0.0) if self.net.relu else np.ones(z.shape[1])
-                      for z in pre]
+            slopes = [
+                np.where(z[i] > 0, 1.0, 0.0) if self.net.relu else np.ones(z.shape[1]) for z in pre
+            ]
             rows.append(label * self.net.gradient(theta * self.length, self.x[i : i + 1], slopes))
         return np.array(rows) * self.length
 
@@ -82,18 +87,30 @@ class Ball:
         start = self.theta if start is None else start
         own = np.zeros(len(start))
         own[self.part] = 1.0
-        constraints = [{"type": "ineq", "fun": lambda t: self.margins(t) - 1.0,
-                        "jac": lambda t: self.gradients(t) * own}]
+        constraints = [
+            {
+                "type": "ineq",
+                "fun": lambda t: self.margins(t) - 1.0,
+                "jac": lambda t: self.gradients(t) * own,
+            }
+        ]
         if r is not None:
-            constraints.append({
-                "type": "ineq", "fun": lambda t: 1 - float((t - self.theta) @ (t - self.theta)) / r**2,
-                "jac": lambda t: -2 * (t - self.theta) / r**2,
-            })
+            constraints.append(
+                {
+                    "type": "ineq",
+                    "fun": lambda t: 1 - float((t - self.theta) @ (t - self.theta)) / r**2,
+                    "jac": lambda t: -2 * (t - self.theta) / r**2,
+                }
+            )
         with np.errstate(all="ignore"):
             try:
                 found = scipy.optimize.minimize(
-                    lambda t: 0.5 * float((t * own) @ (t * own)), start, jac=lambda t: t * own,
-                    method="SLSQP", constraints=constraints, options={"maxiter": 60, "ftol": 1e-12},
+                    lambda t: 0.5 * float((t * own) @ (t * own)),
+                    start,
+                    jac=lambda t: t * own,
+                    method="SLSQP",
+                    constraints=constraints,
+                    options={"maxiter": 60, "ftol": 1e-12},
                 ).x
             except ValueError:
                 return np.inf

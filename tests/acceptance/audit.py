@@ -44,8 +44,9 @@ def audit(request: Request, body: Json, **options: Any) -> None:
 def check_identity(body: Json) -> None:
     """``id`` is the SHA-256 of the canonical JSON without ``id`` and ``timings``."""
     hashed = {k: v for k, v in body.items() if k not in ("id", "timings")}
-    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
-                      allow_nan=False)
+    text = json.dumps(
+        hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     assert body["id"] == "cert_" + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -57,8 +58,13 @@ def check_closure(body: Json) -> None:
     """The rules of the contract: implications, precedence of the verdict, words of termination."""
     verdict, termination = body["verdict"], body["termination"]
     assert body["certificate"] is None or isinstance(body["certificate"], dict)
-    reasons = {"infeasible": "refuted", "not_kkt": "refuted", "not_local_optimum": "refuted",
-               "local_optimum": "proved", "global_optimum": "proved"}
+    reasons = {
+        "infeasible": "refuted",
+        "not_kkt": "refuted",
+        "not_local_optimum": "refuted",
+        "local_optimum": "proved",
+        "global_optimum": "proved",
+    }
     if verdict in reasons:
         assert termination["reason"] == reasons[verdict]
         assert termination["limit"] == "none"
@@ -150,8 +156,12 @@ def check_point(request: Request, body: Json) -> None:
     given, found = exact(request.theta), exact(flat(point))
     scale = Fraction(body["feasibility"]["scale"])
     largest = max(abs(g) for g in given)
-    assert all(abs(f - scale * g) <= SLACK * scale * largest for f, g in zip(found, given, strict=True))
-    for reported, q in zip(body["feasibility"]["margins"], exact_margins(request, point), strict=True):
+    assert all(
+        abs(f - scale * g) <= SLACK * scale * largest for f, g in zip(found, given, strict=True)
+    )
+    for reported, q in zip(
+        body["feasibility"]["margins"], exact_margins(request, point), strict=True
+    ):
         assert close(reported, q, Fraction(1, 10**6)), (reported, float(q))
 
 
@@ -184,7 +194,10 @@ def check_evidence(request: Request, body: Json) -> None:
     if bound is not None:
         assert Fraction(bound) <= min(known)
     if local is not None and local["answer"] == "yes" and local.get("radius") is not None:
-        if better is not None and distance_squared(better, body["point"]) < Fraction(local["radius"]) ** 2:
+        if (
+            better is not None
+            and distance_squared(better, body["point"]) < Fraction(local["radius"]) ** 2
+        ):
             assert half(better) >= f - Fraction(local["slack"])
 
 
@@ -309,7 +322,8 @@ def check_layers(request: Request, body: Json) -> None:
             moved.append(finding["global"]["better_point"])
         for other in moved:
             assert all(
-                np.array_equal(a, b) for k, (a, b) in enumerate(zip(point, other, strict=True))
+                np.array_equal(a, b)
+                for k, (a, b) in enumerate(zip(point, other, strict=True))
                 if k != index
             )
             assert is_feasible(request, other)

@@ -20,8 +20,11 @@ Spec = dict[str, Any]
 
 def dense(rng: np.random.Generator, activation: str) -> Spec:
     hidden = [int(k) for k in rng.integers(1, 5, size=rng.choice([1, 1, 1, 2]))]
-    return {"type": "fully_connected", "widths": [int(rng.integers(1, 4)), *hidden, 1],
-            "activation": activation}
+    return {
+        "type": "fully_connected",
+        "widths": [int(rng.integers(1, 4)), *hidden, 1],
+        "activation": activation,
+    }
 
 
 def biased(rng: np.random.Generator, activation: str) -> Spec:
@@ -29,14 +32,24 @@ def biased(rng: np.random.Generator, activation: str) -> Spec:
 
 
 def diagonal(rng: np.random.Generator, activation: str) -> Spec:
-    return {"type": "diagonal", "dimension": int(rng.integers(1, 4)),
-            "depth": int(rng.integers(2, 5)), "activation": activation}
+    return {
+        "type": "diagonal",
+        "dimension": int(rng.integers(1, 4)),
+        "depth": int(rng.integers(2, 5)),
+        "activation": activation,
+    }
 
 
 def convolutional(rng: np.random.Generator, activation: str) -> Spec:
-    return {"type": "convolutional", "input_size": 4, "filter_size": int(rng.integers(1, 4)),
-            "stride": int(rng.integers(1, 3)), "filters": int(rng.integers(1, 3)),
-            "padding": "valid", "activation": activation}
+    return {
+        "type": "convolutional",
+        "input_size": 4,
+        "filter_size": int(rng.integers(1, 4)),
+        "stride": int(rng.integers(1, 3)),
+        "filters": int(rng.integers(1, 3)),
+        "padding": "valid",
+        "activation": activation,
+    }
 
 
 def sparse(rng: np.random.Generator, activation: str) -> Spec:
@@ -47,9 +60,15 @@ def sparse(rng: np.random.Generator, activation: str) -> Spec:
     out = (rng.random((1, len(index))) < 0.85).astype(int)
     out[0, int(np.argmax(index.any(axis=1)))] = 1
     out[out > 0] = np.arange(1, int(out.sum()) + 1)
-    return {"type": "layers", "input_size": 3, "activation": activation,
-            "layers": [{"type": "shared", "index": index.tolist()},
-                       {"type": "shared", "index": out.tolist()}]}
+    return {
+        "type": "layers",
+        "input_size": 3,
+        "activation": activation,
+        "layers": [
+            {"type": "shared", "index": index.tolist()},
+            {"type": "shared", "index": out.tolist()},
+        ],
+    }
 
 
 def tied(rng: np.random.Generator, activation: str) -> Spec:
@@ -60,20 +79,32 @@ def tied(rng: np.random.Generator, activation: str) -> Spec:
     layers: list[Spec] = [{"type": "shared", "index": index.tolist()}]
     if rng.random() < 0.5:
         layers.append({"type": "diagonal"})
-    return {"type": "layers", "input_size": 2, "activation": activation,
-            "layers": [*layers, {"type": "dense", "outputs": 1}]}
+    return {
+        "type": "layers",
+        "input_size": 2,
+        "activation": activation,
+        "layers": [*layers, {"type": "dense", "outputs": 1}],
+    }
 
 
 KINDS: tuple[Callable[[np.random.Generator, str], Spec], ...] = (
-    dense, biased, diagonal, convolutional, sparse, tied,
+    dense,
+    biased,
+    diagonal,
+    convolutional,
+    sparse,
+    tied,
 )
 
 
 def data(rng: np.random.Generator, net: Net, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs on a coarse grid (parallel, orthogonal and repeated ones are common) or random."""
     n = int(rng.integers(1, 6))
-    x = rng.integers(-2, 3, size=(n, size)).astype(float) if rng.random() < 0.5 else (
-        rng.normal(size=(n, size)))
+    x = (
+        rng.integers(-2, 3, size=(n, size)).astype(float)
+        if rng.random() < 0.5
+        else (rng.normal(size=(n, size)))
+    )
     x[~x.any(axis=1), 0] = 1.0
     if rng.random() < 0.6:
         return x, np.ones(n)
@@ -105,7 +136,8 @@ def shaped(spec: Spec, x: np.ndarray, y: np.ndarray, theta: np.ndarray) -> Reque
         g = net.maps[k]
         full = bool(g.all()) and np.unique(g).size == g.size
         is_vector = spec["type"] == "diagonal" or (
-            spec["type"] == "layers" and spec["layers"][k]["type"] != "dense")
+            spec["type"] == "layers" and spec["layers"][k]["type"] != "dense"
+        )
         parts.append(piece.reshape(g.shape) if full and not is_vector else piece)
     return Request(spec, x, y, tuple(parts))
 
@@ -130,10 +162,16 @@ def optimised(request: Request) -> np.ndarray | None:
     with np.errstate(all="ignore"):
         try:
             found = scipy.optimize.minimize(
-                lambda t: (0.5 * float(t @ t), t), ball.theta if start is None else start, jac=True,
-                method="SLSQP", options={"maxiter": 200, "ftol": 1e-15},
-                constraints={"type": "ineq", "fun": lambda t: ball.margins(t) - 1.0,
-                             "jac": ball.gradients},
+                lambda t: (0.5 * float(t @ t), t),
+                ball.theta if start is None else start,
+                jac=True,
+                method="SLSQP",
+                options={"maxiter": 200, "ftol": 1e-15},
+                constraints={
+                    "type": "ineq",
+                    "fun": lambda t: ball.margins(t) - 1.0,
+                    "jac": ball.gradients,
+                },
             ).x
         except ValueError:
             return None

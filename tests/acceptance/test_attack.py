@@ -39,9 +39,11 @@ def near(rng: np.random.Generator, request: Request) -> Request:
 def options(rng: np.random.Generator) -> dict[str, Any]:
     """Tolerances over their whole range."""
     ranges = {
-        "kink_tolerance": [0.0, 1e-12, 1e-6, 1e-4, 1e-2], "kkt_tolerance": [1e-12, 1e-4, 1e-2, 0.1],
+        "kink_tolerance": [0.0, 1e-12, 1e-6, 1e-4, 1e-2],
+        "kkt_tolerance": [1e-12, 1e-4, 1e-2, 0.1],
         "complementarity_tolerance": [1e-12, 1e-4, 1e-2, 0.1],
-        "resolution": [1e-12, 1e-9, 1e-4, 1e-2], "gap_tolerance": [1e-12, 1e-9, 1e-4, 1e-2, 0.1],
+        "resolution": [1e-12, 1e-9, 1e-4, 1e-2],
+        "gap_tolerance": [1e-12, 1e-9, 1e-4, 1e-2, 0.1],
     }
     return {k: float(rng.choice(v)) for k, v in ranges.items() if rng.random() < 0.4}
 
@@ -82,7 +84,8 @@ def test_answers_agree_after_scaling_the_data(batch: int) -> None:
             continue
         c = 10.0 ** rng.uniform(-150, 150)
         scaled = replace(
-            request, x=request.x * c,
+            request,
+            x=request.x * c,
             parameters=tuple(p * c ** (-1 / request.net.depth) for p in request.parameters),
         )
         here, there = certified(request), certified(scaled)

@@ -23,9 +23,15 @@ def diagonal(dimension: int, depth: int, activation: str) -> dict[str, Any]:
     return {"type": "diagonal", "dimension": dimension, "depth": depth, "activation": activation}
 
 
-def sparse(index: list[list[int]], out: list[list[int]], activation: str = "relu") -> dict[str, Any]:
-    return {"type": "layers", "input_size": len(index[0]), "activation": activation,
-            "layers": [{"type": "shared", "index": index}, {"type": "shared", "index": out}]}
+def sparse(
+    index: list[list[int]], out: list[list[int]], activation: str = "relu"
+) -> dict[str, Any]:
+    return {
+        "type": "layers",
+        "input_size": len(index[0]),
+        "activation": activation,
+        "layers": [{"type": "shared", "index": index}, {"type": "shared", "index": out}],
+    }
 
 
 P32 = [[[0.0, 2.0], [0.0, 0.0]], [[2.0, 0.0]]]
@@ -51,19 +57,23 @@ CASES: dict[str, Request] = {
         dense(2, 2, 1, activation="linear"), [[1e100, 0], [0, 1e-100]], [[[1, 1], [0, 0]], [[1, 0]]]
     ),
     "examples 1e330 apart": Request.of(
-        dense(2, 2, 1, activation="linear"), [[1e150, 0], [0, 1e-180]],
+        dense(2, 2, 1, activation="linear"),
+        [[1e150, 0], [0, 1e-180]],
         [[[1e-75, 1e90], [0, 0]], [[1e90, 0]]],
     ),
     "examples 1e600 apart": Request.of(
-        dense(2, 2, 1, activation="linear"), [[1e300, 0], [0, 1e-300]],
+        dense(2, 2, 1, activation="linear"),
+        [[1e300, 0], [0, 1e-300]],
         [[[1.0, 1.0], [0, 0]], [[1.0, 0]]],
     ),
     "tiny data beside a bias": Request.of(
-        dense(2, 2, 1, first_layer_bias=True), [[1e-200, 0], [0, 1e-200]],
+        dense(2, 2, 1, first_layer_bias=True),
+        [[1e-200, 0], [0, 1e-200]],
         [[[0, 0, 1], [0, 0, 0]], [[1, 0]]],
     ),
     "huge data beside a bias": Request.of(
-        dense(2, 2, 1, first_layer_bias=True), [[1e200, 0], [0, 1e200]],
+        dense(2, 2, 1, first_layer_bias=True),
+        [[1e200, 0], [0, 1e200]],
         [[[0, 0, 1], [0, 0, 0]], [[1, 0]]],
     ),
     # Zeros.
@@ -90,9 +100,7 @@ CASES: dict[str, Request] = {
     "neuron without inputs, output 1": Request.of(
         sparse([[1, 2], [0, 0]], [[1, 2]]), X32, [[0, 2], [2, 1]]
     ),
-    "n > p": Request.of(
-        dense(1, 1, 1), [[float(k)] for k in range(1, 8)], [[[1.0]], [[1.0]]]
-    ),
+    "n > p": Request.of(dense(1, 1, 1), [[float(k)] for k in range(1, 8)], [[[1.0]], [[1.0]]]),
     "one example": Request.of(dense(3, 2, 1), [[1, 2, 2]], [[[1, 2, 2], [0, 0, 0]], [[3, 0]]]),
     # Data.
     "duplicates": Request.of(dense(2, 2, 1), X32 + X32, P32),
@@ -112,7 +120,9 @@ CASES: dict[str, Request] = {
         dense(2, 2, 1, activation="linear"), [[1, 0], [1, 1e-9]], [[[1, 0], [0, 0]], [[1, 0]]]
     ),
     "nearly parallel, nearly active": Request.of(
-        dense(2, 2, 1, activation="linear"), [[1, 0], [1 - 1e-10, 1e-5]], [[[1, 0], [0, 0]], [[1, 0]]]
+        dense(2, 2, 1, activation="linear"),
+        [[1, 0], [1 - 1e-10, 1e-5]],
+        [[[1, 0], [0, 0]], [[1, 0]]],
     ),
 }
 
@@ -148,8 +158,9 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", ["a zero input", "equal points, opposite labels",
-                                  "one ray, opposite labels"])
+@pytest.mark.parametrize(
+    "name", ["a zero input", "equal points, opposite labels", "one ray, opposite labels"]
+)
 def test_infeasible_data_are_called_so(name: str) -> None:
     body = certified(CASES[name])
     assert body["feasibility"]["reason"], "the data alone are infeasible, and the answer says so"
@@ -180,9 +191,7 @@ def test_lemma_c_6_beside_a_far_larger_example(scale: float) -> None:
     """The radius may not pass 0.2426 = 0.25/||x_1||, where w_2 meets example 1 (w_2 = (0, -1))."""
     x = [[scale, scale / 4], [-scale, scale / 4], [0.0, -scale], [0.0, 1.0]]
     root = scale**-0.5
-    request = Request.of(
-        dense(2, 2, 1), x, [[[0.0, 2 * root], [0.0, -root]], [[2 * root, root]]]
-    )
+    request = Request.of(dense(2, 2, 1), x, [[[0.0, 2 * root], [0.0, -root]], [[2 * root, root]]])
     body = certified(request)
     if body["local"]["answer"] == "yes":
         assert body["local"]["radius"] <= 0.2426 * root
@@ -245,17 +254,28 @@ def test_malformed_numbers_are_input_errors(bad: Any) -> None:
 
 
 OPTIONS: list[Json] = [
-    {"kink_tolerance": 0.0}, {"kink_tolerance": 0.01}, {"resolution": 1e-14}, {"resolution": 0.01},
-    {"gap_tolerance": 0.1}, {"gap_tolerance": 1e-15}, {"kkt_tolerance": 0.1},
-    {"kkt_tolerance": 1e-15}, {"complementarity_tolerance": 0.1}, {"normalize": False},
-    {"time_limit": 1e-6}, {"max_patterns": 1}, {"questions": ["local"]}, {"questions": ["global"]},
-    {"questions": ["kkt", "layers"]}, {"questions": ["predictor"]}, {"seed": 12345},
+    {"kink_tolerance": 0.0},
+    {"kink_tolerance": 0.01},
+    {"resolution": 1e-14},
+    {"resolution": 0.01},
+    {"gap_tolerance": 0.1},
+    {"gap_tolerance": 1e-15},
+    {"kkt_tolerance": 0.1},
+    {"kkt_tolerance": 1e-15},
+    {"complementarity_tolerance": 0.1},
+    {"normalize": False},
+    {"time_limit": 1e-6},
+    {"max_patterns": 1},
+    {"questions": ["local"]},
+    {"questions": ["global"]},
+    {"questions": ["kkt", "layers"]},
+    {"questions": ["predictor"]},
+    {"seed": 12345},
 ]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("name", ["theorem-3.2", "theorem-4.1-linear", "lemma-c.6",
-                                  "theorem-3.1"])
+@pytest.mark.parametrize("name", ["theorem-3.2", "theorem-4.1-linear", "lemma-c.6", "theorem-3.1"])
 def test_options_do_not_break_the_closure_rules(name: str, options: Json) -> None:
     from tests.acceptance.test_paper_rows import row
 

@@ -23,7 +23,9 @@ def frozen(rng: np.random.Generator) -> Request | None:
     u = [cp.Variable(d) for _ in range(k)]
     out = sum(s[j] * cp.multiply(pattern[:, j], x @ u[j]) for j in range(k))
     cones = [cp.multiply(2 * pattern[:, j] - 1, x @ u[j]) >= 0 for j in range(k)]
-    problem = cp.Problem(cp.Minimize(sum(cp.norm(v) for v in u)), [cp.multiply(y, out) >= 1, *cones])
+    problem = cp.Problem(
+        cp.Minimize(sum(cp.norm(v) for v in u)), [cp.multiply(y, out) >= 1, *cones]
+    )
     if not solved(problem):
         return None
     rows = np.array([v.value for v in u])

@@ -70,7 +70,9 @@ def _solve(x: np.ndarray, y: np.ndarray, s: np.ndarray, patterns: list[tuple[flo
     rows = [np.asarray(p) for p in patterns]
     out = sum(s[j] * cp.multiply(rows[j], x @ u[j]) for j in range(len(u)))
     cones = [cp.multiply(2 * rows[j] - 1, x @ u[j]) >= 0 for j in range(len(u))]
-    problem = cp.Problem(cp.Minimize(sum(cp.norm(v) for v in u)), [cp.multiply(y, out) >= 1, *cones])
+    problem = cp.Problem(
+        cp.Minimize(sum(cp.norm(v) for v in u)), [cp.multiply(y, out) >= 1, *cones]
+    )
     if not solved(problem):
         return np.inf, None
     return float(problem.value), np.array([v.value for v in u])
@@ -110,8 +112,9 @@ def planar_optimum_on_a_kink(rng: np.random.Generator) -> Request | None:
     return request
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(s, marks=pytest.mark.slow)
-                                              for s in range(3, 20))])
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(s, marks=pytest.mark.slow) for s in range(3, 20))]
+)
 def test_global_planar_optima_on_a_kink_are_kkt(seed: int) -> None:
     rng = np.random.default_rng(seed)
     request = next(r for _ in range(200) if (r := planar_optimum_on_a_kink(rng)) is not None)

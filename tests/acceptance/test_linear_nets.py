@@ -105,14 +105,21 @@ def lowers_the_norm(request: Request, body: dict) -> bool:
 
 def _no_share(rng: np.random.Generator, inputs: int) -> dict:
     if rng.random() < 0.4:
-        return {"type": "fully_connected", "widths": [inputs, int(rng.integers(1, 4)), 1],
-                "activation": "linear"}
+        return {
+            "type": "fully_connected",
+            "widths": [inputs, int(rng.integers(1, 4)), 1],
+            "activation": "linear",
+        }
     index = (rng.random((int(rng.integers(1, 4)), inputs)) < 0.7).astype(int)
     index[0] = 1
     index = index[index.any(axis=1)]
     index[index > 0] = np.arange(1, int(index.sum()) + 1)
-    return {"type": "layers", "input_size": inputs, "activation": "linear",
-            "layers": [{"type": "shared", "index": index.tolist()}, {"type": "dense", "outputs": 1}]}
+    return {
+        "type": "layers",
+        "input_size": inputs,
+        "activation": "linear",
+        "layers": [{"type": "shared", "index": index.tolist()}, {"type": "dense", "outputs": 1}],
+    }
 
 
 def group_norm_optimum(request: Request) -> tuple[list[np.ndarray], float]:

@@ -19,8 +19,12 @@ from tests.acceptance.oracle import Json, Request
 from tests.acceptance.transformations import NOT_LOCAL, TRANSFORMATIONS, Known, composed
 
 QUICK = settings(
-    max_examples=12, deadline=None, derandomize=True, database=None,
-    suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate),
+    max_examples=9,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
     report_multiple_bugs=False,
 )
 SLOW = settings(QUICK, max_examples=300)
@@ -60,8 +64,12 @@ LAYERS = {
 def row(name: str) -> Known:
     verdict, objective, multipliers = GOLDEN[name]
     return Known(
-        name, Request.posted(EXAMPLES[name].request), verdict, objective,
-        np.array(multipliers, dtype=float), LAYERS.get(name),
+        name,
+        Request.posted(EXAMPLES[name].request),
+        verdict,
+        objective,
+        np.array(multipliers, dtype=float),
+        LAYERS.get(name),
     )
 
 
@@ -135,10 +143,15 @@ def test_lemma_c_6_is_not_local_beside_an_idle_neuron() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("theorem-3.2", 8 / sqrt(17)), ("theorem-4.2", 2 * sqrt(2)), ("lemma-c.6", sqrt(97) / 4),
-        ("theorem-4.1-linear", 0.5), ("theorem-4.1-relu", 0.5),
-        ("theorem-4.4-linear", 1 / sqrt(32)), ("theorem-4.4-relu", 1 / sqrt(16.5)),
-        ("theorem-5.1-linear", 1.5), ("theorem-5.1-relu", 1.5),
+        ("theorem-3.2", 8 / sqrt(17)),
+        ("theorem-4.2", 2 * sqrt(2)),
+        ("lemma-c.6", sqrt(97) / 4),
+        ("theorem-4.1-linear", 0.5),
+        ("theorem-4.1-relu", 0.5),
+        ("theorem-4.4-linear", 1 / sqrt(32)),
+        ("theorem-4.4-relu", 1 / sqrt(16.5)),
+        ("theorem-5.1-linear", 1.5),
+        ("theorem-5.1-relu", 1.5),
     ],
 )
 def test_bounds_stay_on_their_side_of_the_global_value(name: str, value: float) -> None:

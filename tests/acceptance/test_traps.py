@@ -13,9 +13,15 @@ from tests.acceptance.transformations import orthogonal
 RELU_2_2_1 = {"type": "fully_connected", "widths": [2, 2, 1], "activation": "relu"}
 DATA_3_2 = np.array([[1.0, 0.25], [-1.0, 0.25]])
 DIRECTIONS = {
-    "dead": (0.0, -1.0), "first": (1.0, 0.0), "along_x_1": (0.970142500145332, 0.24253562503633297),
-    "second": (-0.9, 0.3), "both": (0.1, 1.0), "on_a_kink": (0.25, -1.0),
+    "dead": (0.0, -1.0),
+    "first": (1.0, 0.0),
+    "along_x_1": (0.970142500145332, 0.24253562503633297),
+    "second": (-0.9, 0.3),
+    "both": (0.1, 1.0),
+    "on_a_kink": (0.25, -1.0),
 }
+
+
 def slow(*values: float) -> list[object]:
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
@@ -159,10 +165,18 @@ def test_theorem_4_2_part_2_off_its_kinks_by_1e_3_is_not_kkt(seed: int) -> None:
 @pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-9, 1e-12])
 def test_a_vanishing_filter_at_theorem_4_4(size: float) -> None:
     c = 1 / np.sqrt(2)
-    network = {"type": "convolutional", "input_size": 4, "filter_size": 2, "stride": 2,
-               "filters": 2, "padding": "valid", "activation": "relu"}
+    network = {
+        "type": "convolutional",
+        "input_size": 4,
+        "filter_size": 2,
+        "stride": 2,
+        "filters": 2,
+        "padding": "valid",
+        "activation": "relu",
+    }
     request = Request.of(
-        network, [[4.0, c, -4.0, c]],
+        network,
+        [[4.0, c, -4.0, c]],
         [[[0.0, 1.0], [size, size]], [[c, c, size, size]]],
     )
     body = no_false_yes(request)

@@ -90,9 +90,7 @@ def scale_data(known: Known, rng: np.random.Generator) -> Known:
     scaled = moved(
         known, x=known.request.x * c, parameters=tuple(p * s for p in known.request.parameters)
     )
-    return replace(
-        scaled, objective=known.objective * s**2, multipliers=known.multipliers * s**2
-    )
+    return replace(scaled, objective=known.objective * s**2, multipliers=known.multipliers * s**2)
 
 
 def scale_parameters(known: Known, rng: np.random.Generator) -> Known:
@@ -112,8 +110,9 @@ def permute_neurons(known: Known, rng: np.random.Generator) -> Known:
         return moved(known, parameters=tuple(parts))
     if kind(known) == "diagonal":
         order = rng.permutation(request.x.shape[1])
-        return moved(known, x=request.x[:, order],
-                     parameters=tuple(p[order] for p in request.parameters))
+        return moved(
+            known, x=request.x[:, order], parameters=tuple(p[order] for p in request.parameters)
+        )
     if kind(known) == "convolutional":
         last = request.parameters[1].reshape(1, -1, 2)[:, :, ::-1].reshape(1, -1)
         return moved(known, x=request.x[:, [2, 3, 0, 1]], parameters=(request.parameters[0], last))
@@ -121,8 +120,9 @@ def permute_neurons(known: Known, rng: np.random.Generator) -> Known:
     order = rng.permutation(len(first["index"]))
     index = [first["index"][int(k)] for k in order]
     network = {**request.network, "layers": [{**first, "index": index}, second]}
-    return moved(known, network=network,
-                 parameters=(request.parameters[0], request.parameters[1][:, order]))
+    return moved(
+        known, network=network, parameters=(request.parameters[0], request.parameters[1][:, order])
+    )
 
 
 def permute_examples(known: Known, rng: np.random.Generator) -> Known:
@@ -139,8 +139,11 @@ def flip_labels(known: Known, rng: np.random.Generator) -> Known:
 def add_idle_example(known: Known, rng: np.random.Generator) -> Known:
     """3 x_i with label y_i has margin 3 q_i: implied by example i, so nothing changes."""
     i = int(rng.integers(len(known.request.y)))
-    grown = moved(known, x=np.vstack([known.request.x, 3.0 * known.request.x[i]]),
-                  y=np.append(known.request.y, known.request.y[i]))
+    grown = moved(
+        known,
+        x=np.vstack([known.request.x, 3.0 * known.request.x[i]]),
+        y=np.append(known.request.y, known.request.y[i]),
+    )
     return replace(grown, multipliers=np.append(known.multipliers, 0.0), idle_examples=True)
 
 
@@ -154,7 +157,9 @@ def add_idle_neuron(known: Known, rng: np.random.Generator) -> Known:
     if kind(known) == "layers":
         return known
     grown = {
-        "fully_connected": _wider, "diagonal": _more_coordinates, "convolutional": _more_filters,
+        "fully_connected": _wider,
+        "diagonal": _more_coordinates,
+        "convolutional": _more_filters,
     }[kind(known)](known, rng)
     verdict = NOT_LOCAL if known.verdict == "local_optimum" else known.verdict
     del request
@@ -176,23 +181,38 @@ def _more_coordinates(known: Known, rng: np.random.Generator) -> Known:
     size = float(np.abs(request.x).max())
     column = rng.uniform(0.1, 0.9, size=len(request.x)) * size
     network = {**request.network, "dimension": request.network["dimension"] + 1}
-    return moved(known, network=network, x=np.column_stack([request.x, column]),
-                 parameters=tuple(np.append(p, 0.0) for p in request.parameters))
+    return moved(
+        known,
+        network=network,
+        x=np.column_stack([request.x, column]),
+        parameters=tuple(np.append(p, 0.0) for p in request.parameters),
+    )
 
 
 def _more_filters(known: Known, rng: np.random.Generator) -> Known:
     first, last = known.request.parameters
     network = {**known.request.network, "filters": known.request.network["filters"] + 1}
-    return moved(known, network=network, parameters=(
-        np.vstack([first, np.zeros(first.shape[1])]), np.column_stack([last, np.zeros((1, 2))])
-    ))
+    return moved(
+        known,
+        network=network,
+        parameters=(
+            np.vstack([first, np.zeros(first.shape[1])]),
+            np.column_stack([last, np.zeros((1, 2))]),
+        ),
+    )
 
 
 TRANSFORMATIONS: dict[str, Transformation] = {
     function.__name__: function
     for function in (
-        rotate, scale_data, scale_parameters, permute_neurons, permute_examples, flip_labels,
-        add_idle_example, add_idle_neuron,
+        rotate,
+        scale_data,
+        scale_parameters,
+        permute_neurons,
+        permute_examples,
+        flip_labels,
+        add_idle_example,
+        add_idle_neuron,
     )
 }
 

@@ -6,8 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,27 @@ def free_port() -> int:
 def running(directory: Path, *arguments: str, **settings: str) -> Iterator[Service]:
     """Start ``margincert serve``, wait until it is ready, stop it at the end."""
     port = free_port()
-    log = directory / f"service-{port}.log"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARGINCERT_")}
     command = [str(SCRIPT), "serve", "--port", str(port), "--data-dir", "data", *arguments]
+    with started(command, directory, port, settings) as service:
+        yield service
+
+
+@contextmanager
+def sleepy(directory: Path) -> Iterator[Service]:
+    """The service with a solver that never returns."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.integration.sleepy", str(port), str(directory)]
+    with started(command, Path(__file__).parents[2], port, {}) as service:
+        yield service
+
+
+@contextmanager
+def started(
+    command: list[str], directory: Path, port: int, settings: Mapping[str, str]
+) -> Iterator[Service]:
+    """A server process, once it is ready, with its log; stopped at the end."""
+    log = Path(tempfile.gettempdir()) / f"margincert-test-{port}.log"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MARGINCERT_")}
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, cwd=directory, env={**environment, **settings}, stderr=sink, stdout=sink
@@ -57,6 +76,7 @@ def running(directory: Path, *arguments: str, **settings: str) -> Iterator[Servi
         finally:
             process.terminate()
             process.wait(15)
+            log.unlink()
 
 
 def _wait(client: httpx2.Client, process: subprocess.Popen[bytes], log: Path) -> None:

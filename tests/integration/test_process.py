@@ -9,23 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import psutil
 import pytest
 
 from service.responses import Certification
-from tests.integration.conftest import SCRIPT, Service, running
+from tests.integration.conftest import SCRIPT, Service, running, sleepy
 
 
-def long_request(time_limit: float, n: int = 60, d: int = 12, k: int = 40) -> dict[str, Any]:
+def long_request(time_limit: float) -> dict[str, Any]:
     """A random ReLU net that separates random labels of its own: searching takes its time."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, d))
-    hidden = rng.standard_normal((k, d))
-    output = rng.standard_normal((1, k))
+    x = rng.standard_normal((60, 12))
+    hidden = rng.standard_normal((40, 12))
+    output = rng.standard_normal((1, 40))
     y = np.where((output @ np.maximum(hidden @ x.T, 0.0))[0] > 0.0, 1, -1)
     return {
-        "network": {"type": "fully_connected", "widths": [d, k, 1], "activation": "relu"},
+        "network": {"type": "fully_connected", "widths": [12, 40, 1], "activation": "relu"},
         "dataset": {"x": x.tolist(), "y": y.tolist()},
         "parameters": [hidden.tolist(), output.tolist()],
         "options": {"time_limit": time_limit},
@@ -60,14 +61,27 @@ def test_sigterm_stops_service_and_workers(tmp_path: Path) -> None:
 
 
 def test_sigterm_does_not_wait_for_a_long_solve(tmp_path: Path) -> None:
-    with running(tmp_path) as service, ThreadPoolExecutor() as threads:
+    with sleepy(tmp_path) as service, ThreadPoolExecutor() as threads:
         children = psutil.Process(service.process.pid).children(recursive=True)
-        running_request = threads.submit(service.certify, long_request(50.0, n=200, d=40, k=150))
-        time.sleep(1.0)
+        unanswered = threads.submit(service.certify, long_request(50.0))
+        time.sleep(0.5)
+        started = time.monotonic()
         service.process.terminate()
-        service.process.wait(10)
+        service.process.wait(15)
+        assert time.monotonic() - started < 10
         assert not psutil.wait_procs(children, timeout=3)[1]
-        assert running_request.exception() or running_request.result().status_code >= 500
+        assert unanswered.exception() or unanswered.result().status_code >= 500
+
+
+def test_work_ends_when_its_client_goes(tmp_path: Path) -> None:
+    """Both workers are busy for 50 s, their clients go, and the next request is served."""
+    with sleepy(tmp_path) as service:
+        for _ in range(2):
+            with pytest.raises(httpx2.ReadTimeout):
+                service.certify(long_request(50.0), timeout=0.5)
+        started = time.monotonic()
+        assert service.certify(long_request(0.2)).json()["termination"]["limit"] == "time"
+        assert time.monotonic() - started < 2.0
 
 
 def test_workers_die_with_a_killed_service(tmp_path: Path) -> None:
