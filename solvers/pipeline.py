@@ -194,7 +194,7 @@ def _best_known(
                 candidates.append(point)
     if search:
         try:
-            candidates.extend(better_points(case))
+            candidates.extend(better_points(case, max((b.value for b in bounds), default=0.0)))
         except BudgetExceeded:
             if not candidates:
                 raise

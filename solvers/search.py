@@ -26,13 +26,13 @@ _PATTERN_STARTS = 8
 _NONLINEAR_STARTS = 4
 _MAX_PARAMETERS = 120
 _MAX_WORK = 300_000
-_PATIENCE = 3
+_PATIENCE = 2
 """Candidates in a row that improve on nothing before a search gives up."""
 _IMPROVEMENT = 1e-6
 
 
-def better_points(case: Case) -> Iterator[FeasiblePoint]:
-    """Exactly feasible candidates, in no order; callers keep the best."""
+def better_points(case: Case, bound: float) -> Iterator[FeasiblePoint]:
+    """Exactly feasible candidates, in no order, until one meets the proved ``bound``."""
     problem = case.point.problem
     if case.layers is not None:
         if problem.network.is_linear:
@@ -54,7 +54,8 @@ def better_points(case: Case) -> Iterator[FeasiblePoint]:
         yield point
         stale = 0 if point.objective < lowest * (1.0 - _IMPROVEMENT) else stale + 1
         lowest = min(lowest, point.objective)
-        if stale >= _PATIENCE:
+        met = lowest - bound <= case.options.gap_tolerance * lowest
+        if stale >= _PATIENCE or met:
             return
 
 

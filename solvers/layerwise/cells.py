@@ -28,8 +28,8 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 _CELLS = 16
-_STARTS = 12
-_PATIENCE = 3
+_STARTS = 8
+_PATIENCE = 2
 
 
 def local_on_cells(layer: FrozenRest, rows: Matrix) -> LocalFinding:
@@ -104,40 +104,27 @@ def _better_in_cell(layer: FrozenRest, slopes: Slopes) -> LocalFinding | None:
 
 
 def cell_radius(layer: FrozenRest) -> float:
-    """How far this layer may move before a sign in it or above changes (a lower bound)."""
-    high = layer.reference.norm
-    if _cell_fixed(layer, high):
-        return high
-    low = 0.0
-    for _ in range(50):
-        middle = 0.5 * (low + high) if low > 0.0 else 0.1 * high
-        if _cell_fixed(layer, middle):
-            low = middle
-        else:
-            high = middle
-        if high < 0.01 * layer.reference.resolution or high - low < 1e-3 * high:
-            break
-    return low
+    """How far this layer may move before a sign in it or above changes (a lower bound).
 
-
-def _cell_fixed(layer: FrozenRest, radius: float) -> bool:
+    The bounds on how much each pre-activation changes are proportional to the move.
+    """
     point = layer.case.point
     network, trace = point.problem.network, point.trace
     errors = network.forward_error(point.theta, point.problem.x)[0]
-    reaches = layer.reaches
+    least = layer.reference.norm
     moved = np.zeros(point.problem.examples)
     for index in range(layer.index, network.depth - 1):
         operator, part = network.layers[index], network.slices[index]
         weights, seen = connection_norms(network, index, point.theta[part], trace.post[index])
         change = weights * moved[:, None]
         if index == layer.index:
-            change = operator.operator_norm_factor * radius * seen
-        z = np.abs(trace.pre[index]) - errors[index]
-        relevant = reaches[index] & ((seen > 0.0) | (moved[:, None] > 0.0))
-        if bool(np.any(relevant & (z <= change * (1.0 + 1e-9)))):
-            return False
+            change = operator.operator_norm_factor * seen
+        room = np.maximum(np.abs(trace.pre[index]) - errors[index], 0.0)
+        relevant = layer.reaches[index] & (change > 0.0)
+        if relevant.any():
+            least = min(least, float((room[relevant] / change[relevant]).min()))
         moved = np.linalg.norm(change, axis=1) * (1.0 + 1e-9)
-    return True
+    return least * (1.0 - 1e-8)
 
 
 def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:

@@ -244,21 +244,18 @@ def _segment(
             start += length
         return layers.join(stacked, signs)
 
+    grown = any(n.is_zero and bool(b.any()) for n, b in zip(neurons, blocks, strict=True))
+    return _by_distance(at, case.point.theta, order=2 if grown else 1)
+
+
+def _by_distance(at: Callable[[float], Vector], origin: Vector, order: int) -> Path:
+    """The segment by distance, which grows like step^(1/order) near its start."""
+    sample = 1e-4
+    reached = float(np.linalg.norm(at(sample) - origin))
+
     def path(distance: float) -> Vector | None:
-        return _at_distance(at, case.point.theta, distance)
+        if not reached > 0.0:
+            return None
+        return at(min(1.0, sample * (distance / reached) ** order))
 
     return path
-
-
-def _at_distance(at: Callable[[float], Vector], origin: Vector, distance: float) -> Vector | None:
-    """The point of the segment at about ``distance`` from ``origin`` (None: none that close)."""
-    low, high = 0.0, 1.0
-    if float(np.linalg.norm(at(high) - origin)) <= distance:
-        return at(high)
-    while high > 1e-18 and not low >= 0.8 * high:
-        middle = 0.5 * (low + high) if low > 0.0 else high * 1e-2
-        if float(np.linalg.norm(at(middle) - origin)) <= distance:
-            low = middle
-        else:
-            high = middle
-    return at(high) if low > 0.0 else None

@@ -15,6 +15,7 @@ from solvers.kinks import Kinks
 from solvers.kkt import KktFinding
 from solvers.options import Options
 from solvers.problem import Point, Problem, exact_half_square
+from solvers.reformulation.neuron_bound import NeuronBound, neuron_bound
 from solvers.reformulation.two_layer import TwoLayer, two_layer
 
 Vector = NDArray[np.float64]
@@ -33,11 +34,25 @@ class Case:
     options: Options
     budget: Budget
     tried: list[str] = field(default_factory=list)
+    _bounds: dict[tuple[int, float, bytes], NeuronBound] = field(default_factory=dict)
 
     @cached_property
     def layers(self) -> TwoLayer | None:
         """The neuron-by-neuron view, where the net has depth 2 and no sharing."""
         return two_layer(self.point.problem.network)
+
+    def neuron_bound(
+        self, group: int, sign: float, known: NDArray[np.int8], *, target: float = 0.0
+    ) -> NeuronBound:
+        """What a neuron of the group can earn at the point's multipliers (computed once)."""
+        key = (group, sign, known.tobytes())
+        if key not in self._bounds:
+            assert self.layers is not None
+            problem = self.point.problem
+            x = problem.x[:, self.layers.groups[group].inputs]
+            coefficients = sign * self.kkt.multipliers * problem.y
+            self._bounds[key] = neuron_bound(x, coefficients, known, self.budget, target=target)
+        return self._bounds[key]
 
     @cached_property
     def resolution(self) -> float:

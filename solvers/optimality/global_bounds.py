@@ -16,7 +16,6 @@ from solvers.certificate import GlobalLowerBound, NeuronLeaf
 from solvers.optimality.case import Case
 from solvers.predictor import hard_margin_svm
 from solvers.reformulation.group_norm import minimise_group_norm
-from solvers.reformulation.neuron_bound import neuron_bound
 from solvers.reformulation.two_layer import TwoLayer, combination_norms, sum_below
 
 Vector = NDArray[np.float64]
@@ -161,8 +160,8 @@ def two_layer_relu(case: Case) -> list[Bound]:
     alpha = case.kkt.multipliers
     open_signs = np.zeros(problem.examples, dtype=np.int8)
     found = [
-        (group, sign, neuron_bound(x, sign * alpha * problem.y, open_signs, case.budget))
-        for group, x in zip(layers.groups, layers.seen(problem.x), strict=True)
+        (group, sign, case.neuron_bound(index, sign, open_signs))
+        for index, group in enumerate(layers.groups)
         for sign in (1.0, -1.0)
     ]
     most = max((bound.upper for _, _, bound in found), default=0.0)

@@ -24,7 +24,7 @@ from solvers.certificate import LocalLowerBound, NeuronLeaf
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, LocalFinding
 from solvers.optimality.case import Case
-from solvers.reformulation.neuron_bound import Leaf, NeuronBound, neuron_bound
+from solvers.reformulation.neuron_bound import Leaf, NeuronBound
 from solvers.reformulation.two_layer import TwoLayer, sum_below
 
 Vector = NDArray[np.float64]
@@ -139,17 +139,9 @@ def _views(case: Case, layers: TwoLayer, radius: float) -> list[_View]:
 
 
 def _neuron_bounds(case: Case, views: list[_View]) -> list[tuple[_View, float, NeuronBound]]:
-    """The bound of every neuron and output sign; equal neurons are bounded once."""
-    signed = case.kkt.multipliers * case.point.problem.y
-    cache: dict[tuple[int, bytes, float], NeuronBound] = {}
-    found = []
-    for view in views:
-        for sign in view.outputs:
-            key = (view.group, view.known.tobytes(), sign)
-            if key not in cache:
-                case.budget.check()
-                cache[key] = neuron_bound(
-                    view.x, sign * signed, view.known, case.budget, target=1.0
-                )
-            found.append((view, sign, cache[key]))
-    return found
+    """The bound of every neuron and output sign (equal ones are computed once)."""
+    return [
+        (view, sign, case.neuron_bound(view.group, sign, view.known, target=1.0))
+        for view in views
+        for sign in view.outputs
+    ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,7 @@ def _dense(outputs: int, inputs: int) -> np.ndarray:
 
 def _fully_connected(spec: Mapping[str, Any]) -> list[np.ndarray]:
     widths = spec["widths"]
-    return [_dense(b, a) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    return [_dense(b, a) for a, b in pairwise(widths)]
 
 
 def _diagonal_net(spec: Mapping[str, Any]) -> list[np.ndarray]:

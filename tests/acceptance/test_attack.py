@@ -1,4 +1,4 @@
-"""Witness 3: random nets of every type at near-optima; every yes is attacked, every no re-evaluated.
+"""Witness 3: random nets of every type at near-optima; every yes is attacked, every no checked.
 
 ``certified`` re-evaluates in fractions what the answer shows (witnesses, better points, residuals,
 dual directions, closure rules); ``survives`` searches for a counterexample to each yes and bound.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ def rank_one(rng: np.random.Generator) -> Request:
         v = rng.normal(size=width)
         vectors.append(v / np.linalg.norm(v))
     vectors.append(np.ones(1))
-    layers = [c * np.outer(b, a) for a, b in zip(vectors[:-1], vectors[1:], strict=True)]
+    layers = [c * np.outer(b, a) for a, b in itertools.pairwise(vectors)]
     network = {"type": "fully_connected", "widths": widths, "activation": "linear"}
     return Request.of(network, x, layers, y)
 
