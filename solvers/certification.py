@@ -52,7 +52,6 @@ class Certification:
     options: Options
     placement: Placement
     progress: Progress | None
-    theorems: tuple[TheoremNote, ...]
     partial: bool = False
     arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
@@ -71,6 +70,11 @@ class Certification:
         if global_ is Answer.YES:
             return Verdict.GLOBAL_OPTIMUM
         return Verdict.LOCAL_OPTIMUM if local is Answer.YES else Verdict.INCONCLUSIVE
+
+    @cached_property
+    def theorems(self) -> tuple[TheoremNote, ...]:
+        """Which results of the paper speak about the point."""
+        return _theorems(self.placement.problem.network, self.progress)
 
     @property
     def point(self) -> Vector:
@@ -229,9 +233,7 @@ def _answer(
         placement = place(problem, theta, normalize=options.normalize)
 
     def wrap(progress: Progress | None, *, partial: bool) -> Certification:
-        return Certification(
-            question, name, options, placement, progress, _theorems(net, progress), partial
-        )
+        return Certification(question, name, options, placement, progress, partial)
 
     if placement.point is None:
         return wrap(None, partial=False)

@@ -27,7 +27,7 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_STARTS = 6
+_STARTS = 3
 _RANDOM_CELLS = 12
 _PRICED_ROUNDS = 4
 _MAX_WORK = 500_000
@@ -36,8 +36,9 @@ _WORTH = 1e-9
 
 @dataclass(frozen=True)
 class Neuron:
-    """One hidden neuron, snapped: u_j (d), its sign, inputs (n x d), pattern and kinks (n)."""
+    """One hidden neuron, snapped: group, u_j (d), sign, inputs (n x d), pattern and kinks (n)."""
 
+    group: int
     u: Vector
     sign: float
     x: Matrix
@@ -104,17 +105,19 @@ def snapped_neurons(case: Case, layers: TwoLayer) -> list[Neuron]:
     linear = point.problem.network.is_linear
     neurons = []
     weights, outputs = layers.split(point.theta)
-    for w, v, x in zip(weights, outputs, layers.seen(point.problem.x), strict=True):
+    seen = layers.seen(point.problem.x)
+    for group, (w, v, x) in enumerate(zip(weights, outputs, seen, strict=True)):
         norms = np.linalg.norm(x, axis=1)
         for row, out in zip(w, v, strict=True):
             if max(float(np.linalg.norm(row)), abs(float(out))) <= small:
-                neurons.append(_zero_neuron(x, norms, linear))
+                neurons.append(_zero_neuron(group, x, norms, linear))
                 continue
             z = x @ row
             kinked = (np.abs(z) <= small * norms) & (norms > 0.0) & (not linear)
             snapped = _project(row, x[kinked]) if kinked.any() else row
             neurons.append(
                 Neuron(
+                    group,
                     abs(float(out)) * snapped,
                     1.0 if out >= 0.0 else -1.0,
                     x,
@@ -125,9 +128,10 @@ def snapped_neurons(case: Case, layers: TwoLayer) -> list[Neuron]:
     return neurons
 
 
-def _zero_neuron(x: Matrix, norms: Vector, linear: bool) -> Neuron:
+def _zero_neuron(group: int, x: Matrix, norms: Vector, linear: bool) -> Neuron:
     everywhere = np.full(len(x), linear)
-    return Neuron(np.zeros(x.shape[1]), 1.0, x, everywhere, (norms > 0.0) & ~everywhere)
+    kinked = (norms > 0.0) & ~everywhere
+    return Neuron(group, np.zeros(x.shape[1]), 1.0, x, everywhere, kinked)
 
 
 def _project(row: Vector, kinked: Matrix) -> Vector:
@@ -145,7 +149,7 @@ def _cells(case: Case, neurons: list[Neuron], alpha: Vector) -> Iterator[list[Ch
         yield base
         return
     signed = alpha * case.point.problem.y
-    priced = {k: _priced(neurons[k], signed, rng) for k in open_ones}
+    priced = {k: _priced(case, neurons[k], signed, rng) for k in open_ones}
     gainful = [k for k in open_ones if priced[k][1] > _WORTH]
     if gainful:
         yield _replaced(base, {k: priced[k][0] for k in gainful})
@@ -167,20 +171,32 @@ def _random_choice(neuron: Neuron, rng: np.random.Generator) -> Choice:
     return Choice(active, sign)
 
 
-def _priced(neuron: Neuron, signed: Vector, rng: np.random.Generator) -> tuple[Choice, float]:
-    """The pattern (and sign) with the largest first-order gain at these multipliers, by ascent."""
+def _priced(
+    case: Case, neuron: Neuron, signed: Vector, rng: np.random.Generator
+) -> tuple[Choice, float]:
+    """The pattern (and sign) with the largest first-order gain found at these multipliers."""
+    if neuron.is_zero:
+        return _priced_zero(case, neuron, signed)
+    pull = neuron.u / float(np.linalg.norm(neuron.u))
+    stakes = neuron.sign * signed
+    fixed = (stakes * (neuron.active & ~neuron.kinked)) @ neuron.x - pull
     best, gain = Choice(neuron.active, neuron.sign), -np.inf
-    size = float(np.linalg.norm(neuron.u))
-    pull = neuron.u / size if size > 0.0 else np.zeros_like(neuron.u)
-    for sign in (1.0, -1.0) if neuron.is_zero else (neuron.sign,):
-        fixed = (sign * signed * (neuron.active & ~neuron.kinked)) @ neuron.x - pull
-        for start in _starts(neuron, sign * signed, rng):
-            active, value = _ascend(neuron, sign * signed, fixed, start)
-            if neuron.is_zero:
-                value -= 1.0
-            if value > gain:
-                best, gain = Choice(neuron.active | active, sign), value
+    for start in _starts(neuron, stakes, rng):
+        active, value = _ascend(neuron, stakes, fixed, start)
+        if value > gain:
+            best, gain = Choice(neuron.active | active, neuron.sign), value
     return best, gain
+
+
+def _priced_zero(case: Case, neuron: Neuron, signed: Vector) -> tuple[Choice, float]:
+    """A zero neuron gains what it earns per unit of norm, less the price 1 of that norm."""
+    if not neuron.kinked.any():
+        return Choice(neuron.active, 1.0), float(np.linalg.norm(signed @ neuron.x)) - 1.0
+    unknown = np.zeros(len(signed), dtype=np.int8)
+    bounds = {s: case.neuron_bound(neuron.group, s, unknown) for s in (1.0, -1.0)}
+    sign = max(bounds, key=lambda s: bounds[s].lower)
+    active = neuron.kinked & (neuron.x @ bounds[sign].direction > 0.0)
+    return Choice(active, sign), bounds[sign].lower - 1.0
 
 
 def _starts(neuron: Neuron, signed: Vector, rng: np.random.Generator) -> list[Vector]:

@@ -20,6 +20,9 @@ from solvers.reformulation.two_layer import TwoLayer, two_layer
 
 Vector = NDArray[np.float64]
 
+_NODE_WORK = 4e6
+"""Bounds the search over one neuron's signs: nodes x examples^2 x inputs."""
+
 CURVATURE_SLACK = 1e-5
 """A local yes needs slack <= this x objective x (radius / ||theta||)^2."""
 
@@ -51,7 +54,14 @@ class Case:
             problem = self.point.problem
             x = problem.x[:, self.layers.groups[group].inputs]
             coefficients = sign * self.kkt.multipliers * problem.y
-            self._bounds[key] = neuron_bound(x, coefficients, known, self.budget, target=target)
+            self._bounds[key] = neuron_bound(
+                x,
+                coefficients,
+                known,
+                self.budget,
+                target=target,
+                max_nodes=int(np.clip(_NODE_WORK / (x.size * len(x)), 50, 4000)),
+            )
         return self._bounds[key]
 
     @cached_property

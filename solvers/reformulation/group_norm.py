@@ -106,19 +106,29 @@ def _constraint_matrix(
 ) -> scipy.sparse.csc_matrix:
     """Rows: -sum B_j u_j, then -C_j u_j, then -(t_j, u_j) for the second-order cones."""
     examples = len(margins[0])
-    values, rows, columns = [], [], []
+    values = [-np.ones(size)]
+    rows = [linear + np.arange(size)]
+    columns = [np.arange(size)]
     row = examples
     for start, margin, cone in zip(starts, margins, cones, strict=True):
         block = -np.vstack([margin, cone])
         places = np.concatenate([np.arange(examples), np.arange(row, row + len(cone))])
         row += len(cone)
-        values.append(block.ravel())
-        rows.append(np.repeat(places, margin.shape[1]))
-        columns.append(np.tile(start + 1 + np.arange(margin.shape[1]), len(block)))
-    values.append(-np.ones(size))
-    rows.append(linear + np.arange(size))
-    columns.append(np.arange(size))
-    placed = (np.concatenate(rows), np.concatenate(columns))
-    matrix = scipy.sparse.csc_matrix((np.concatenate(values), placed), shape=(linear + size, size))
-    matrix.eliminate_zeros()
-    return matrix
+        filled, column = np.nonzero(block)
+        values.append(block[filled, column])
+        rows.append(places[filled])
+        columns.append(start + 1 + column)
+    return _compressed(
+        np.concatenate(values), np.concatenate(rows), np.concatenate(columns), size, linear + size
+    )
+
+
+def _compressed(
+    values: Vector, rows: NDArray[np.int64], columns: NDArray[np.int64], width: int, height: int
+) -> scipy.sparse.csc_matrix:
+    """A CSC matrix from triplets without duplicates (SciPy's own conversion costs much more)."""
+    order = np.lexsort((rows, columns))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=width))])
+    return scipy.sparse.csc_matrix(
+        (values[order], rows[order], starts), shape=(height, width), copy=False
+    )

@@ -29,7 +29,7 @@ def run(name: str, **options: Any) -> Certification:
 
 def assert_honest(body: dict[str, Any], expected: dict[str, Any]) -> None:
     """A complete body whose every settled word agrees with the known facts."""
-    assert KEYS <= set(body)
+    assert set(body) >= KEYS
     json.dumps(body, allow_nan=False)
     verdict, reason = body["verdict"], body["termination"]["reason"]
     words = {"proved": SETTLED[3:], "refuted": SETTLED[:3]}
@@ -51,7 +51,7 @@ def test_expected_verdicts_of_the_papers_constructions(name: str) -> None:
     assert body["verdict"] == EXAMPLES[name].expected["verdict"]
 
 
-@pytest.mark.parametrize("name", ["theorem-3.2", "lemma-c.6", "theorem-3.1"])
+@pytest.mark.parametrize("name", ["theorem-3.2", "lemma-c.6", "theorem-4.4-relu"])
 def test_a_tiny_time_limit_says_limit(name: str) -> None:
     body = run(name, time_limit=1e-9).to_dict()
     assert body["verdict"] == "inconclusive"

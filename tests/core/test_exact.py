@@ -21,8 +21,17 @@ from solvers.exact import (
     scaled_integers,
 )
 from solvers.network import Network
-from tests.core.tools import Spec, by_hand, dense, diagonal, for_seeds, fractions, patches
-from tests.core.tools import shared, stacked
+from tests.core.tools import (
+    Spec,
+    by_hand,
+    dense,
+    diagonal,
+    for_seeds,
+    fractions,
+    patches,
+    shared,
+    stacked,
+)
 
 NETS: list[Spec] = [
     dense(3, 4, 1),

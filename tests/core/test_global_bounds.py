@@ -17,8 +17,18 @@ from solvers.optimality.global_bounds import (
     two_layer_linear,
 )
 from solvers.problem import exact_half_square
-from tests.core.tools import Spec, case_of, dense, diagonal, for_seeds, patches, point_of, shared
-from tests.core.tools import problem_of, stacked
+from tests.core.tools import (
+    Spec,
+    case_of,
+    dense,
+    diagonal,
+    for_seeds,
+    patches,
+    point_of,
+    problem_of,
+    shared,
+    stacked,
+)
 
 LINEAR: list[Spec] = [
     dense(2, 2, 1, activation="linear"),
@@ -70,9 +80,7 @@ def problem_7(case: Case) -> float:
     problem, layers = case.point.problem, case.layers
     assert layers is not None
     blocks = [cp.Variable(len(g.inputs)) for g in layers.groups]
-    total = sum(
-        problem.x[:, g.inputs] @ u for g, u in zip(layers.groups, blocks, strict=True)
-    )
+    total = sum(problem.x[:, g.inputs] @ u for g, u in zip(layers.groups, blocks, strict=True))
     norms = sum(cp.norm(u) for u in blocks)
     return solved(cp.Problem(cp.Minimize(norms), [cp.multiply(problem.y, total) >= 1]))
 
@@ -162,13 +170,13 @@ def test_bounds_are_silent_outside_their_theorems() -> None:
     assert [b for method in GLOBAL_BOUNDS for b in method(deep)] == []
 
 
-@pytest.mark.parametrize("name", ["theorem-3.1", "theorem-4.1-linear", "theorem-4.2-linear", "theorem-4.4-linear"])
+@pytest.mark.parametrize(
+    "name", ["theorem-3.1", "theorem-4.1-linear", "theorem-4.2-linear", "theorem-4.4-linear"]
+)
 def test_known_values_of_the_papers_linear_constructions(name: str) -> None:
     request = EXAMPLES[name].request
     data = request["dataset"]
-    case = case_of(
-        point_of(dict(request["network"]), data["x"], request["parameters"], data["y"])
-    )
+    case = case_of(point_of(dict(request["network"]), data["x"], request["parameters"], data["y"]))
     best = max(b.value for method in GLOBAL_BOUNDS for b in method(case))
     unit = case.point.problem.squared_unit
     assert best * unit == pytest.approx(EXAMPLES[name].expected["global_value"], rel=1e-7)

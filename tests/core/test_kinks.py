@@ -9,8 +9,17 @@ import pytest
 
 from solvers.kinks import every_pattern_attained, find_kinks, has_zero_input, has_zero_neuron
 from solvers.problem import Point
-from tests.core.tools import Spec, by_hand, dense, diagonal, for_seeds, patches, problem_of
-from tests.core.tools import shared, stacked
+from tests.core.tools import (
+    Spec,
+    by_hand,
+    dense,
+    diagonal,
+    for_seeds,
+    patches,
+    problem_of,
+    shared,
+    stacked,
+)
 
 
 def at(spec: Spec, x: Any, theta: Any) -> Point:
@@ -79,7 +88,9 @@ def test_tolerance_is_relative_and_its_distance_is_told(sign: float) -> None:
     assert kinks.goldstein_radius == pytest.approx(3e-10, rel=1e-12)
 
 
-@pytest.mark.parametrize("spec", [dense(2, 2, 1), dense(2, 2, 2, 1), diagonal(2, 3), patches(4, 2, 1)])
+@pytest.mark.parametrize(
+    "spec", [dense(2, 2, 1), dense(2, 2, 2, 1), diagonal(2, 3), patches(4, 2, 1)]
+)
 @for_seeds(40)
 def test_masks_are_what_perturbing_the_parameters_shows(spec: Spec, seed: int) -> None:
     """Kink: z = 0 here, and z != 0 at some parameters near by (all neurons reach the output)."""
@@ -166,7 +177,9 @@ def test_three_patches_in_the_plane_are_dependent() -> None:
     assert len(attained(spec, point, 0, np.random.default_rng(0))[0]) == 6
 
 
-@pytest.mark.parametrize("spec", [dense(2, 3, 1), dense(2, 2, 2, 1), patches(4, 2, 1), diagonal(2, 3)])
+@pytest.mark.parametrize(
+    "spec", [dense(2, 3, 1), dense(2, 2, 2, 1), patches(4, 2, 1), diagonal(2, 3)]
+)
 @for_seeds(15)
 def test_what_is_proved_attained_is_attained(spec: Spec, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -30,8 +30,18 @@ from solvers.network import Network
 from solvers.options import Options
 from solvers.placing import place
 from solvers.problem import Point
-from tests.core.tools import Spec, dense, exact_margins, for_seeds, fractions, patches, point_of
-from tests.core.tools import problem_of, subgradient, vertex_slopes
+from tests.core.tools import (
+    Spec,
+    dense,
+    exact_margins,
+    for_seeds,
+    fractions,
+    patches,
+    point_of,
+    problem_of,
+    subgradient,
+    vertex_slopes,
+)
 
 Matrix = NDArray[np.float64]
 

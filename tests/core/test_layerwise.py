@@ -16,8 +16,18 @@ from solvers.findings import Answer, LayerFinding
 from solvers.layerwise import layer_findings
 from solvers.layerwise.frozen import FrozenRest, quadratic_program
 from solvers.optimality.case import Case
-from tests.core.tools import Spec, by_hand, case_of, dense, exact_margins, for_seeds
-from tests.core.tools import half_square, patches, point_of, problem_of
+from tests.core.tools import (
+    Spec,
+    by_hand,
+    case_of,
+    dense,
+    exact_margins,
+    for_seeds,
+    half_square,
+    patches,
+    point_of,
+    problem_of,
+)
 
 Matrix = NDArray[np.float64]
 
@@ -42,9 +52,7 @@ def random_case(spec: Spec, seed: int) -> Case:
 def example_case(name: str) -> Case:
     request = EXAMPLES[name].request
     data = request["dataset"]
-    return case_of(
-        point_of(dict(request["network"]), data["x"], request["parameters"], data["y"])
-    )
+    return case_of(point_of(dict(request["network"]), data["x"], request["parameters"], data["y"]))
 
 
 def linear(spec: Spec) -> Spec:
@@ -234,9 +242,7 @@ def test_hidden_relu_layers_never_claim_a_false_answer(spec: Spec, seed: int) ->
         layer = FrozenRest(case, finding.layer - 1)
         rows = layer.slopes_of_margins(case.kinks.slopes)
         objective = float(half_square(case.point.theta[layer.part]))
-        np.testing.assert_allclose(
-            rows @ layer.u, case.point.margins, rtol=1e-9, atol=1e-9
-        )
+        np.testing.assert_allclose(rows @ layer.u, case.point.margins, rtol=1e-9, atol=1e-9)
         value = least_half_square(rows, np.zeros((0, rows.shape[1])))
         if finding.local.answer is Answer.YES:
             assert objective <= value * (1.0 + 2e-6)

@@ -20,8 +20,20 @@ from solvers.optimality.second_order import (
 from solvers.optimality.smoothness import Expansion, smooth_radius
 from solvers.problem import exact_half_square
 from solvers.search import local_minimum
-from tests.core.tools import Spec, Vector, by_hand, case_of, dense, diagonal, feasible_near
-from tests.core.tools import for_seeds, patches, point_of, problem_of, subgradient
+from tests.core.tools import (
+    Spec,
+    Vector,
+    by_hand,
+    case_of,
+    dense,
+    diagonal,
+    feasible_near,
+    for_seeds,
+    patches,
+    point_of,
+    problem_of,
+    subgradient,
+)
 
 DEEP: list[Spec] = [dense(2, 3, 1), dense(2, 3, 2, 1), diagonal(2, 4), patches(4, 2, 1)]
 
@@ -112,7 +124,9 @@ def test_smooth_radius_is_no_weaker_than_a_sixth_of_the_truth_at_depth_two(seed:
         assert radius >= tight * (1.0 - 5e-3)
 
 
-@pytest.mark.parametrize("spec", [*DEEP, diagonal(2, 5, "linear"), dense(2, 2, 2, 1, activation="linear")])
+@pytest.mark.parametrize(
+    "spec", [*DEEP, diagonal(2, 5, "linear"), dense(2, 2, 2, 1, activation="linear")]
+)
 @for_seeds(8)
 def test_taylor_bounds_hold_in_the_ball(spec: Spec, seed: int) -> None:
     """q(theta + d) = q + <J, d> + 1/2 d'Qd + R by the exact polynomial of one sign pattern."""
@@ -245,7 +259,7 @@ def test_diagonal_linear_nets_with_one_example(depth: int) -> None:
     assert proved is not None
     assert proved.answer is Answer.YES
     assert_bound_holds(spec, one, proved, depth)
-    # On a support S all |theta_k| = t_k with t_k = lambda x_k t_k^(m-1): t_k = (lambda x_k)^(-1/(m-2)).
+    # Stationarity on a support: t_k = lambda x_k t_k^(m-1), so t_k = (lambda x_k)^(-1/(m-2)).
     weights = [1.0, 0.8 ** (-1.0 / (depth - 2)), 0.0]
     two = case_of(point_of(spec, x, [weights] * depth))
     assert two.kkt.answer is Answer.YES
@@ -300,9 +314,7 @@ def test_bent_curves_keep_the_margins_to_second_order() -> None:
     point = case.point
     rows = subgradient(diagonal(2, 3, "linear"), point.theta, point.problem.x[0], [np.ones(2)] * 2)
     d = np.array([1.0, -1.0] * 3) / 6**0.5
-    forms = point.problem.network.hessian_forms(
-        point.theta, point.problem.x, case.kinks.slopes, d
-    )
+    forms = point.problem.network.hessian_forms(point.theta, point.problem.x, case.kinks.slopes, d)
     path = bent_curve(case, rows[None, :], forms, d)
     for t in (1e-1, 1e-2, 1e-3):
         moved = path(t)

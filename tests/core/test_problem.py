@@ -12,8 +12,19 @@ from solvers import certify
 from solvers.network import Network
 from solvers.placing import Placement, place
 from solvers.problem import Point, Problem, exact_half_square
-from tests.core.tools import Spec, dense, diagonal, exact_margins, for_seeds, fractions
-from tests.core.tools import half_square, patches, problem_of, shared, stacked
+from tests.core.tools import (
+    Spec,
+    dense,
+    diagonal,
+    exact_margins,
+    for_seeds,
+    fractions,
+    half_square,
+    patches,
+    problem_of,
+    shared,
+    stacked,
+)
 
 NETS: list[Spec] = [
     dense(2, 3, 1),
@@ -226,6 +237,7 @@ def test_margin_bounds_enclose_the_exact_margins(seed: int) -> None:
     assert np.all(upper - lower <= 1e-12 * np.linalg.norm(theta) ** 3 * 10)
 
 
+BIASED: Spec = {**dense(1, 2, 1), "first_layer_bias": True}
 CONFLICTS: list[tuple[str, Spec, Any, Any, str | None]] = [
     ("zero input", dense(2, 2, 1), [[1, 1], [0, 0]], [1, 1], "example 2 has input zero"),
     ("same ray", dense(2, 2, 1), [[1, 2], [4, 8]], [1, -1], "examples 1 and 2 lie on one ray"),
@@ -246,8 +258,8 @@ CONFLICTS: list[tuple[str, Spec, Any, Any, str | None]] = [
         None,
     ),
     ("opposite rays, ReLU", dense(2, 2, 1), [[1, 2], [-2, -4]], [1, 1], None),
-    ("bias tells rays apart", {**dense(1, 2, 1), "first_layer_bias": True}, [[1], [2]], [1, -1], None),
-    ("bias, zero input", {**dense(1, 2, 1), "first_layer_bias": True}, [[0]], [1], None),
+    ("bias tells rays apart", BIASED, [[1], [2]], [1, -1], None),
+    ("bias, zero input", BIASED, [[0]], [1], None),
     ("third example", dense(1, 2, 1), [[1], [-1], [3]], [1, 1, -1], "examples 1 and 3 lie on one"),
     ("far apart", dense(2, 1, 1), [[1e-200, 2e-200], [2.0**600 * 1e-200, 2.0**600 * 2e-200]],
      [1, -1], "examples 1 and 2 lie on one ray"),

@@ -11,8 +11,19 @@ from solvers.errors import BudgetExceeded
 from solvers.kinks import find_kinks
 from solvers.problem import Point
 from solvers.subdifferential import Subdifferential
-from tests.core.tools import Spec, by_hand, dense, diagonal, for_seeds, patches, problem_of
-from tests.core.tools import shared, stacked, subgradient, vertex_slopes
+from tests.core.tools import (
+    Spec,
+    by_hand,
+    dense,
+    diagonal,
+    for_seeds,
+    patches,
+    problem_of,
+    shared,
+    stacked,
+    subgradient,
+    vertex_slopes,
+)
 
 TWO_LAYERS = [dense(2, 3, 1), patches(4, 2, 1), patches(4, 2, 2, 2), diagonal(3, 2)]
 DEEPER = [
@@ -111,7 +122,9 @@ def test_row_norms_bound_every_vertex(spec: Spec, seed: int) -> None:
         assert longest <= sub.row_norms[i] * (1.0 + 1e-12)
 
 
-def attained_by_steps(spec: Spec, sub: Subdifferential, rng: np.random.Generator) -> list[set[bytes]]:
+def attained_by_steps(
+    spec: Spec, sub: Subdifferential, rng: np.random.Generator
+) -> list[set[bytes]]:
     """Patterns that theta + t d shows at three small t alike, per example; integers at t = 0."""
     problem, theta = sub.point.problem, sub.point.theta
     found: list[set[bytes]] = [set(), set(), set()]

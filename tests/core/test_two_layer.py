@@ -14,8 +14,18 @@ from solvers.budget import Budget
 from solvers.network import Network
 from solvers.reformulation.group_norm import minimise_group_norm
 from solvers.reformulation.two_layer import TwoLayer, combination_norms, sum_below, two_layer
-from tests.core.tools import Spec, by_hand, dense, diagonal, for_seeds, fractions, half_square
-from tests.core.tools import patches, shared, stacked
+from tests.core.tools import (
+    Spec,
+    by_hand,
+    dense,
+    diagonal,
+    for_seeds,
+    fractions,
+    half_square,
+    patches,
+    shared,
+    stacked,
+)
 
 Matrix = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from tests.core.tools import Vector, case_of, dense, diagonal, exact_margins, po
 
 
 def saddle() -> Reference:
-    """Theorem 5.1: f = 3/2 sum |beta_k|^(2/3) on beta_1 + beta_2 = 1 has a maximum at (1/2, 1/2)."""
+    """Theorem 5.1: f = 3/2 sum |beta_k|^(2/3) is largest at (1/2, 1/2) on beta_1 + beta_2 = 1."""
     request = EXAMPLES["theorem-5.1-linear"].request
     point = point_of(dict(request["network"]), [[1, 1]], request["parameters"])
     return case_of(point).reference
@@ -146,9 +146,7 @@ def test_robust_radius_is_the_difference_of_norms() -> None:
     finding = witness_along(origin, second_order, "second_order")
     assert finding is not None
     assert finding.robust_radius is not None
-    drops = [
-        float(np.linalg.norm(origin.theta) - np.linalg.norm(w.theta)) for w in finding.witness
-    ]
+    drops = [float(np.linalg.norm(origin.theta) - np.linalg.norm(w.theta)) for w in finding.witness]
     assert finding.robust_radius <= max(drops)
     assert finding.robust_radius == pytest.approx(max(drops), rel=1e-8)
     best = min(finding.witness, key=lambda w: w.objective)
