@@ -84,6 +84,7 @@ class Kkt(ResponseModel):
     layer_residuals: list[float] | None
     kinks: list[Kink]
     kink_count: int
+    goldstein_radius: float | None
     descent_direction: Point
     reason: str | None
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.findings import (
+    Answer,
     FeasiblePoint,
     GlobalFinding,
     LayerFinding,
@@ -73,11 +74,14 @@ class Writer:
             "sha256": digest,
         }
 
-    def parameters(self, name: str, theta: Vector, *, direction: bool = False) -> Any:
-        """A point (or unit direction) shaped like ``parameters``."""
+    def parameters(self, name: str, theta: Vector) -> Any:
+        """A point in internal units, shaped like ``parameters``."""
+        return self.user_parameters(name, self.problem.to_user(theta))
+
+    def user_parameters(self, name: str, theta: Vector) -> Any:
+        """A point in the user's units, or a unit direction, shaped like ``parameters``."""
         mode = self.options.vectors
-        user = theta if direction else self.problem.to_user(theta)
-        parts = self.problem.network.unflatten(user)
+        parts = self.problem.network.unflatten(theta)
         if theta.size <= INLINE_LIMIT or mode == "inline":
             return [part.tolist() for part in parts]
         if mode == "none":
@@ -113,8 +117,20 @@ class Writer:
             "goldstein_radius": finding.kinks.goldstein_radius * self.unit,
             "descent_direction": None
             if direction is None
-            else self.parameters("descent-direction", direction, direction=True),
+            else self.user_parameters("descent-direction", direction),
             "reason": finding.reason,
+        }
+
+    def unanswered_kkt(self, reason: str) -> Json:
+        """The field ``kkt`` of a question that was not reached."""
+        nothing = ("multipliers", "unique", "residual", "relative_residual", "complementarity")
+        return {
+            "answer": Answer.UNKNOWN.value,
+            **dict.fromkeys((*nothing, "layer_residuals")),
+            "kinks": [],
+            "kink_count": 0,
+            **dict.fromkeys(("goldstein_radius", "descent_direction")),
+            "reason": reason,
         }
 
     def local(self, finding: LocalFinding, name: str = "witness") -> Json:

@@ -26,7 +26,7 @@ from solvers.answer import Json, Writer, identified
 from solvers.budget import Budget
 from solvers.dataset import parse_dataset
 from solvers.errors import InputError
-from solvers.findings import Answer, Verdict
+from solvers.findings import Answer, GlobalFinding, LayerFinding, LocalFinding, Verdict
 from solvers.kinks import has_zero_input, has_zero_neuron
 from solvers.network import Network, field_errors
 from solvers.options import Options
@@ -78,9 +78,8 @@ class Certification:
 
     @property
     def point(self) -> Vector:
-        """The certified parameters in the user's units (p)."""
-        problem = self.placement.problem
-        return problem.to_user(self.placement.theta)
+        """The certified parameters in the user's units (p); as given where infeasible."""
+        return self.placement.user_point
 
     @property
     def objective(self) -> float | None:
@@ -96,19 +95,18 @@ class Certification:
     @cached_property
     def _body(self) -> Json:
         writer = Writer(self.placement.problem, self.options)
-        body = self._certify_body(writer) if self.question == "certify" else self._kkt_body(writer)
+        with np.errstate(all="ignore"):
+            certify = self.question == "certify"
+            body = self._certify_body(writer) if certify else self._kkt_body(writer)
         self.arrays.update(writer.arrays)
         return identified(body)
 
     def _shared(self, writer: Writer) -> Json:
         done = self.progress
-        kkt = None
-        if done is not None and "kkt" in self.options.questions:
-            kkt = _unanswered() if done.kkt is None else writer.kkt(done.kkt, done.point.theta)
         return {
             "name": self.name,
             "feasibility": self.placement.to_dict(),
-            "kkt": kkt,
+            "kkt": self._kkt_part(writer) if "kkt" in self._answerable else None,
             "tolerances": {
                 "kkt": self.options.kkt_tolerance,
                 "complementarity": self.options.complementarity_tolerance,
@@ -120,46 +118,59 @@ class Certification:
             "timings": {} if done is None else dict(done.timings),
         }
 
+    @property
+    def _answerable(self) -> tuple[str, ...]:
+        """The questions that were asked and make sense (none at an infeasible point)."""
+        return () if self.placement.violations else self.options.questions
+
+    @property
+    def _unreached(self) -> str:
+        return self.placement.obstacle or "the budget ran out before this question"
+
+    def _kkt_part(self, writer: Writer) -> Json:
+        done = self.progress
+        if done is None or done.kkt is None:
+            return writer.unanswered_kkt(self._unreached)
+        return writer.kkt(done.kkt, done.point.theta)
+
     def _kkt_body(self, writer: Writer) -> Json:
         shared = self._shared(writer)
         return {**shared, "termination": termination(self, kkt_only=True)}
 
     def _certify_body(self, writer: Writer) -> Json:
-        done, ask = self.progress, self.options.questions
         shared = self._shared(writer)
-        local = global_ = layers = predictor = None
-        if done is not None:
-            if "local" in ask:
-                local = _unanswered() if done.local is None else writer.local(done.local)
-            if "global" in ask:
-                global_ = (
-                    _unanswered()
-                    if done.global_ is None
-                    else writer.global_(done.global_, done.point.objective)
-                )
-            if "layers" in ask and done.layers is not None:
-                layers = writer.layers(done.layers, done.point.theta)
-            if "predictor" in ask and done.predictor is not None:
-                predictor = writer.predictor(done.predictor)
         return {
             "name": shared.pop("name"),
             "verdict": self.verdict.value,
             "termination": termination(self),
             "summary": summary(self),
             "objective": self.objective,
-            "point": writer.parameters("point", self.placement.theta),
+            "point": writer.user_parameters("point", self.point),
             **shared,
-            "local": local,
-            "global": global_,
-            "layers": layers,
-            "predictor": predictor,
+            **self._answers(writer),
             "theorems": [asdict(note) for note in self.theorems],
             "certificate": None,
         }
 
-
-def _unanswered() -> Json:
-    return {"answer": "unknown", "reason": "the budget ran out before this question"}
+    def _answers(self, writer: Writer) -> Json:
+        """The fields local, global, layers and predictor."""
+        done, ask = self.progress, self._answerable
+        objective = 0.0 if done is None else done.point.objective
+        open_local = LocalFinding(Answer.UNKNOWN, reason=self._unreached)
+        open_global = GlobalFinding(Answer.UNKNOWN, reason=self._unreached)
+        local = (done.local if done else None) or open_local
+        global_ = (done.global_ if done else None) or open_global
+        depth = self.placement.problem.network.depth
+        layers = (done.layers if done else None) or tuple(
+            LayerFinding(k + 1, open_local, open_global) for k in range(depth)
+        )
+        predictor = done.predictor if done and "predictor" in ask else None
+        return {
+            "local": writer.local(local) if "local" in ask else None,
+            "global": writer.global_(global_, objective) if "global" in ask else None,
+            "layers": writer.layers(layers, self.placement.theta) if "layers" in ask else None,
+            "predictor": None if predictor is None else writer.predictor(predictor),
+        }
 
 
 @cache

@@ -33,9 +33,12 @@ class Kinks:
 
     ``slopes`` is 1 on active, 0 on inactive and on kinked pre-activations; ``depths`` is
     |z| / ||input|| at the kinks: how far the neuron's weights must move to reach the kink exactly.
+    ``weighty`` are the kinks whose slope some subgradient at the point depends on: not those
+    whose outgoing weights are zero on every path.
     """
 
     free: tuple[Mask, ...]
+    weighty: tuple[Mask, ...]
     slopes: Slopes
     depths: tuple[Array, ...]
 
@@ -45,11 +48,16 @@ class Kinks:
         return int(sum(int(mask.sum()) for mask in self.free))
 
     @cached_property
+    def weighty_count(self) -> int:
+        """Number of weighty kinks."""
+        return int(sum(int(mask.sum()) for mask in self.weighty))
+
+    @cached_property
     def layers_per_example(self) -> NDArray[np.int64]:
-        """In how many layers each example has a kink (n)."""
+        """In how many layers each example has a weighty kink (n)."""
         if not self.free:
             return np.zeros(0, dtype=np.int64)
-        counts: NDArray[np.int64] = np.sum([mask.any(axis=1) for mask in self.free], axis=0)
+        counts: NDArray[np.int64] = np.sum([mask.any(axis=1) for mask in self.weighty], axis=0)
         return counts
 
     @cached_property
@@ -61,8 +69,8 @@ class Kinks:
         )
 
     def filled(self, value: float) -> Slopes:
-        """The slopes with every kink set to ``value``."""
-        return tuple(np.where(m, value, s) for m, s in zip(self.free, self.slopes, strict=True))
+        """The slopes with every weighty kink set to ``value``."""
+        return tuple(np.where(m, value, s) for m, s in zip(self.weighty, self.slopes, strict=True))
 
 
 def find_kinks(network: Network, theta: Array, trace: Trace, *, tolerance: float) -> Kinks:
@@ -74,7 +82,7 @@ def find_kinks(network: Network, theta: Array, trace: Trace, *, tolerance: float
     if network.is_linear:
         ones = tuple(np.ones_like(z) for z in trace.pre)
         none = tuple(np.zeros(z.shape, dtype=bool) for z in trace.pre)
-        return Kinks(none, ones, tuple(np.zeros_like(z) for z in trace.pre))
+        return Kinks(none, none, ones, tuple(np.zeros_like(z) for z in trace.pre))
     live = trace.post[0] != 0.0
     free, slopes, depths = [], [], []
     reaches = network.reaches_output()
@@ -93,7 +101,25 @@ def find_kinks(network: Network, theta: Array, trace: Trace, *, tolerance: float
         free.append(mask)
         slopes.append(active.astype(np.float64))
         depths.append(depth)
-    return Kinks(tuple(free), tuple(slopes), tuple(depths))
+    weighty = _weighty(network, theta, free, slopes)
+    return Kinks(tuple(free), weighty, tuple(slopes), tuple(depths))
+
+
+def _weighty(
+    network: Network, theta: Array, free: list[Mask], slopes: list[Array]
+) -> tuple[Mask, ...]:
+    """The kinks that a signal from the output can reach, whatever the other kinks' slopes are."""
+    if not any(mask.any() for mask in free):
+        return tuple(free)
+    passed = np.ones((len(slopes[0]), 1))
+    found: list[Mask] = []
+    for index in range(network.depth - 1, 0, -1):
+        weights = np.abs(theta[network.slices[index]])
+        above = network.layers[index].adjoint(weights, passed) > 0.0
+        mask = free[index - 1] & above
+        found.insert(0, mask)
+        passed = (above & (mask | (slopes[index - 1] > 0.0))).astype(np.float64)
+    return tuple(found)
 
 
 def has_zero_neuron(network: Network, theta: Array, *, tolerance: float) -> bool:
@@ -138,7 +164,7 @@ def every_pattern_attained(network: Network, trace: Trace, kinks: Kinks) -> NDAr
     """
     count = len(trace.output)
     proved = np.ones(count, dtype=bool)
-    for index, mask in enumerate(kinks.free):
+    for index, mask in enumerate(kinks.weighty):
         layer, inputs = network.layers[index], trace.post[index]
         for example in np.flatnonzero(mask.any(axis=1)):
             neurons = np.flatnonzero(mask[example])

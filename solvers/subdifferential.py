@@ -44,12 +44,12 @@ class Subdifferential:
             tuple(
                 tuple(
                     (layer, int(j))
-                    for layer, mask in enumerate(kinks.free)
+                    for layer, mask in enumerate(kinks.weighty)
                     for j in np.flatnonzero(mask[i])
                 )
                 for i in range(len(self._y))
             )
-            if kinks.count
+            if kinks.weighty_count
             else tuple(() for _ in self._y)
         )
 
@@ -62,7 +62,7 @@ class Subdifferential:
     def row_norms(self) -> Vector:
         """Upper bounds on the norms of each example's subgradients, from two vertices (n)."""
         low = self._norms(self.kinks.slopes)
-        return low + self._norms(self.kinks.filled(1.0)) if self.kinks.count else low
+        return low + self._norms(self.kinks.filled(1.0)) if self.kinks.weighty_count else low
 
     def _norms(self, slopes: Slopes) -> Vector:
         """Norms of the subgradients at the given slopes (n), a few examples at a time."""
@@ -129,7 +129,7 @@ class Subdifferential:
         """Block ascent over layers; one pass is exact for kinks in a single layer."""
         for _ in range(1 if self.pricing_is_exact else 6):
             before = slopes
-            for layer, mask in enumerate(self.kinks.free):
+            for layer, mask in enumerate(self.kinks.weighty):
                 if mask.any():
                     slopes = self._with_layer_best(slopes, layer, residual)
             if all(np.array_equal(a, b) for a, b in zip(before, slopes, strict=True)):
@@ -145,7 +145,7 @@ class Subdifferential:
         )
         moved = network.preactivation_derivative(theta, self._x, slopes, residual)[layer]
         gain = self._y[:, None] * above * moved
-        mask = self.kinks.free[layer]
+        mask = self.kinks.weighty[layer]
         chosen = np.where(mask, (gain > 0.0).astype(np.float64), slopes[layer])
         return (*slopes[:layer], chosen, *slopes[layer + 1 :])
 
@@ -155,7 +155,7 @@ class Subdifferential:
     @cached_property
     def _pivot_layer(self) -> int:
         """The layer with most kinks: optimised exactly while the others are enumerated."""
-        return int(np.argmax([mask.sum(axis=1).max(initial=0) for mask in self.kinks.free]))
+        return int(np.argmax([mask.sum(axis=1).max(initial=0) for mask in self.kinks.weighty]))
 
     def _combinations(self, budget: Budget) -> Iterator[Slopes]:
         """All vertex choices of the kinks outside the pivot layer, for all examples at once."""
@@ -199,7 +199,7 @@ class Subdifferential:
         usable = np.ones(len(self._y), dtype=bool)
         slopes = []
         expected = _STEPS[1] / _STEPS[0]
-        for layer, mask in enumerate(self.kinks.free):
+        for layer, mask in enumerate(self.kinks.weighty):
             first_order = np.abs(near[layer] - expected * far[layer]) <= 0.1 * np.abs(near[layer])
             usable &= np.all((first_order & (near[layer] != 0.0)) | ~mask, axis=1)
             rising = (near[layer] > 0.0).astype(np.float64)

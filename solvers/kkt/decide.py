@@ -127,7 +127,7 @@ def _by_gram_matrix(
             return _yes(point, sub, master, costs, options)
         reason = "the slopes that the multipliers need were not proved to be attained"
         return _finding(Answer.UNKNOWN, point, sub, master, costs, reason=reason)
-    refuted = None if sub.kinks.count else refutation(sub, master, costs, options, budget)
+    refuted = None if sub.kinks.weighty_count else refutation(sub, master, costs, options, budget)
     if refuted is None:
         reason = f"the least residual found is {fit.norm / point.norm:.3g} ||theta||, without proof"
         return _finding(Answer.UNKNOWN, point, sub, master, costs, reason=reason)
@@ -210,7 +210,7 @@ def _finding(
         master.complementarity(costs),
         None,
         columns,
-        mean_slopes(columns, multipliers),
+        mean_slopes(columns, multipliers, sub.kinks),
         sub.kinks,
         direction,
         reason,

@@ -19,6 +19,8 @@ ACTIVE = 1e-9
 EXPLICIT_LIMIT = 12_000_000
 """Most numbers (n x p) of an explicit matrix of subgradients; above, the Gram matrix is used."""
 
+_MOST_LISTED = 10_000
+
 ROUNDING = 1e-12
 """Relative error that sums of this package may carry; claims keep this distance."""
 
@@ -62,10 +64,13 @@ class KktFinding:
 
 
 def mean_slopes(
-    columns: tuple[SubgradientColumn, ...], multipliers: Vector
+    columns: tuple[SubgradientColumn, ...], multipliers: Vector, kinks: Kinks
 ) -> tuple[KinkSlope, ...]:
     """The mean slope at each kink of the examples that carry weight."""
     total: dict[tuple[int, int, int], float] = {}
+    for layer, mask in enumerate(kinks.free):
+        for example, neuron in np.argwhere(mask & (multipliers > 0.0)[:, None])[:_MOST_LISTED]:
+            total[(layer, int(neuron), int(example))] = 0.0
     for column in columns:
         for layer, neuron, slope in column.slopes:
             key = (layer, neuron, column.example)

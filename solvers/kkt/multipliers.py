@@ -53,7 +53,7 @@ class Columns:
         self.keys: dict[tuple[int, tuple[float, ...]], None] = {}
         self.rows: list[Vector] = []
         self.add(sub.kinks.slopes, np.flatnonzero(allowed))
-        if sub.kinks.count:
+        if sub.kinks.weighty_count:
             self.add(sub.kinks.filled(1.0), np.flatnonzero(allowed))
 
     def add(self, slopes: Slopes, examples: NDArray[np.int64]) -> int:
@@ -87,7 +87,7 @@ class Columns:
             else:
                 fit = nonnegative_least_squares(rows, theta, self.budget.check)
             master = Master(examples, rows, tuple(k[1] for k in self.keys), fit, penalty)
-            if self.sub.kinks.count == 0 or fit.norm <= 1e-14 * size:
+            if self.sub.kinks.weighty_count == 0 or fit.norm <= 1e-14 * size:
                 return master
             best, values = self.sub.price(fit.residual)
             limit = master.price(costs) * costs + 1e-13 * size * self.sub.scale

@@ -28,7 +28,9 @@ def refutation(
     if not master.fit.norm > 0.0:
         return None
     noise = ROUNDING * sub.row_norms * master.fit.norm
-    noise += options.kink_tolerance * sub.row_norms * master.fit.norm * (sub.kinks.count > 0)
+    noise += (
+        options.kink_tolerance * sub.row_norms * master.fit.norm * (sub.kinks.weighty_count > 0)
+    )
     try:
         room = sub.least_product(-rho, budget) + price * costs
         gain = sub.point.problem.network.depth * sub.point.margins

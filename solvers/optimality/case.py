@@ -60,7 +60,7 @@ class Case:
                 known,
                 self.budget,
                 target=target,
-                max_nodes=int(np.clip(_NODE_WORK / (x.size * len(x)), 50, 4000)),
+                max_nodes=int(np.clip(_NODE_WORK / max(1, x.size * len(x)), 50, 4000)),
             )
         return self._bounds[key]
 

@@ -41,8 +41,8 @@ def fixed_signs(case: Case) -> LocalFinding | None:
     radius = sign_radius(case) * (1.0 - 1e-9)
     if not radius >= case.resolution:
         case.tried.append(
-            f"some pre-activation changes sign within {max(radius, 0.0):.3g} of the point, "
-            "so the kink-free argument (Theorem 4.3) does not apply"
+            "some pre-activation changes sign within the resolution, so the kink-free argument "
+            "(Theorem 4.3) does not apply"
         )
         return None
     alpha, value = pattern_bound(case)
@@ -50,7 +50,10 @@ def fixed_signs(case: Case) -> LocalFinding | None:
     if value > point.objective * (1.0 + 1e-12):
         raise ContradictionError("the point lies below a proved local bound")
     if not case.slack_is_small(slack, radius):
-        case.tried.append(f"the dual bound on the sign cell leaves a slack of {slack:.3g}")
+        case.tried.append(
+            f"the dual bound on the sign cell leaves a slack of {slack / point.objective:.3g} "
+            "of the objective"
+        )
         return None
     claim = LocalLowerBound(point.theta, radius, value, "frozen-pattern-dual", alpha)
     return LocalFinding(
@@ -58,8 +61,8 @@ def fixed_signs(case: Case) -> LocalFinding | None:
         "fixed_signs",
         radius,
         slack,
-        reason=f"no sign changes within the radius, and the multipliers prove the bound "
-        f"{value:.10g} on that cell (Theorem 4.3)",
+        reason="no sign changes within the radius, and the multipliers prove the bound on that "
+        "cell (Theorem 4.3)",
         claims=(claim,),
     )
 
@@ -89,7 +92,7 @@ def pattern_bound(case: Case) -> tuple[Vector, float]:
     signed = multipliers * point.problem.y
     largest = 0.0
     for group, seen in zip(layers.groups, layers.seen(point.problem.x), strict=True):
-        pattern = case.kinks.slopes[0][:, group.neurons]
+        pattern = (point.trace.pre[0][:, group.neurons] > 0.0).astype(np.float64)
         norms = combination_norms(seen, signed[:, None] * pattern)
         largest = max(largest, float(norms.max(initial=0.0)))
     if not largest > 0.0:

@@ -74,7 +74,7 @@ class _Curvature:
         )
 
 
-def _applicable(case: Case) -> bool:
+def _applicable(case: Case, *, at_kinks: bool) -> bool:
     if case.kkt.answer is Answer.NO:
         return False
     if case.point.theta.size > _MAX_PARAMETERS:
@@ -82,7 +82,7 @@ def _applicable(case: Case) -> bool:
             f"no second-order test: {case.point.theta.size} parameters, limit {_MAX_PARAMETERS}"
         )
         return False
-    if case.kinks.count:
+    if case.kinks.count and not at_kinks:
         case.tried.append("no smooth second-order test: some pre-activations are zero")
         return False
     return True
@@ -101,13 +101,13 @@ def second_order_sufficient(case: Case) -> LocalFinding | None:
     See
         theory of second-order sufficient conditions (Nocedal & Wright, Theorem 12.6).
     """
-    if not _applicable(case) or case.kkt.answer is not Answer.YES:
+    if not _applicable(case, at_kinks=False) or case.kkt.answer is not Answer.YES:
         return None
     if case.point.objective == 0.0:
         return None
     largest = smooth_radius(case)
     if not largest >= case.resolution:
-        case.tried.append(f"a pre-activation changes sign within {largest:.3g}")
+        case.tried.append("a pre-activation changes sign within the resolution")
         return None
     curvature = _Curvature(case)
     radius = min(largest, case.point.norm)
@@ -169,16 +169,19 @@ def second_order_necessary(case: Case) -> LocalFinding | None:
     Because
         every witness point is checked on the true network.
     Silent when
-        there is a kink or the curvature is non-negative where it was looked at.
+        the curvature is non-negative where it was looked at. At kinks, only directions that stay
+        on them (to first order) are looked at.
     See
         Theorem 4.4, Theorem 5.1; Nocedal & Wright, Theorem 12.5.
     """
-    if not _applicable(case):
+    if not _applicable(case, at_kinks=True):
         return None
     curvature = _Curvature(case)
     multipliers = case.kkt.multipliers
     strong = multipliers > 1e-9 * max(float(multipliers.max(initial=0.0)), 1e-300)
-    basis = _null_space(curvature.gradients[strong], case.point.theta.size)
+    kept = kink_rows(case)
+    rows = np.vstack([curvature.gradients[strong], kept])
+    basis = _null_space(rows, case.point.theta.size)
     if basis.shape[1] == 0:
         return None
     values, vectors = np.linalg.eigh(basis.T @ curvature.hessian @ basis)
@@ -188,13 +191,29 @@ def second_order_necessary(case: Case) -> LocalFinding | None:
             direction = sign * (basis @ vectors[:, k])
             if np.any(curvature.gradients[weak] @ direction < -1e-9):
                 continue
-            path = bent_curve(case, curvature.gradients, curvature.form(direction), direction)
+            forms = curvature.form(direction)
+            path = bent_curve(case, curvature.gradients, forms, direction, kept)
             finding = witness_along(case.reference, path, "second_order")
             if finding is not None:
                 return finding
     if values[0] >= -_CURVED:
         case.tried.append(f"least curvature on the critical subspace {values[0]:.3g}")
     return None
+
+
+def kink_rows(case: Case) -> Matrix:
+    """Gradients (p each) of the kinked pre-activations, as constraints to stay on the kinks."""
+    point = case.point
+    rows = [np.zeros((0, point.theta.size))]
+    for layer, mask in enumerate(case.kinks.free):
+        examples, neurons = np.nonzero(mask)
+        if examples.size:
+            rows.append(
+                point.problem.network.preactivation_gradients(
+                    point.theta, point.problem.x, case.kinks.slopes, layer, neurons, examples
+                )
+            )
+    return np.vstack(rows)
 
 
 def _null_space(rows: Matrix, size: int) -> Matrix:
@@ -207,10 +226,13 @@ def _null_space(rows: Matrix, size: int) -> Matrix:
     return basis
 
 
-def bent_curve(case: Case, gradients: Matrix, forms: Vector, direction: Vector) -> Path:
-    """Theta + t d + t^2 e, with e keeping the active margins to second order."""
+def bent_curve(
+    case: Case, gradients: Matrix, forms: Vector, direction: Vector, kept: Matrix
+) -> Path:
+    """Theta + t d + t^2 e, with e keeping the active margins to second order, and the kinks."""
     active = case.point.excess <= ACTIVE
-    bend = _bend(case, gradients[active], -0.5 * forms[active])
+    rows = np.vstack([gradients[active], kept])
+    bend = _bend(case, rows, np.concatenate([-0.5 * forms[active], np.zeros(len(kept))]))
 
     def path(distance: float) -> Vector | None:
         if bend is None:

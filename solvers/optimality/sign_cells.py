@@ -88,7 +88,7 @@ def sign_cells(case: Case) -> LocalFinding | None:
         "sign_cells",
         radius,
         slack,
-        reason=f"the multipliers prove the bound {value:.10g} on every sign cell within the radius",
+        reason="the multipliers prove the bound on every sign cell within the radius",
         claims=(claim,),
     )
 

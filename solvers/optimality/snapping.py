@@ -92,11 +92,12 @@ def _newton(case: Case) -> Vector | None:
     return theta
 
 
-def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding:
+def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding | None:
     """What was found at the snapped point, as a statement about the point itself.
 
     A ball of radius r about the snapped point contains one of radius r - distance about the
-    point, and the slack grows by what the point lies above the snapped one.
+    point, and the slack grows by what the point lies above the snapped one. None where that
+    slack is too large for the radius.
     """
     if near is case:
         return finding
@@ -108,7 +109,12 @@ def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding:
         for w in finding.witness
     )
     claims = tuple(_about(origin.theta, c, distance) for c in finding.claims)
-    note = f"asked at an exact point {distance:.2g} away"
+    note = f"asked at an exact point {distance / origin.norm:.2g} of its norm away"
+    if finding.radius is not None and finding.slack is not None:
+        small = case.slack_is_small(finding.slack + above, finding.radius - distance)
+        if not small or finding.radius - distance < case.resolution:
+            case.tried.append("proved at an exact point close by, but the given one lies too high")
+            return None
     return replace(
         finding,
         radius=None if finding.radius is None else finding.radius - distance,

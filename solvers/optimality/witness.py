@@ -103,7 +103,7 @@ def _finding(origin: Reference, accepted: list[FeasiblePoint], method: str) -> L
         method,
         witness=kept,
         robust_radius=robust,
-        reason=f"better feasible points at distances from {kept[0].distance:.3g} "
-        f"down to {kept[-1].distance:.3g}",
+        reason=f"better feasible points at distances from {kept[0].distance / origin.norm:.2g} "
+        f"down to {kept[-1].distance / origin.norm:.2g} of its norm",
         claims=(claim,),
     )

@@ -148,7 +148,8 @@ EXPECTED = {
     "w zero, v not": "not_kkt",
     "dead with weights": "not_kkt",
     "dead with small weights": "not_kkt",
-    "unequal layers": "not_kkt",
+    # The objective 1e600 / 2 is no double: refused as beyond precision.
+    "unequal layers": "inconclusive",
     "absent output, live weights": "not_kkt",
     "neuron without inputs, output 1": "not_kkt",
     # One neuron on one example, or along the common ray: u = x/||x||^2 meets 1/||x||.
@@ -237,7 +238,10 @@ def test_quasinorm_beside_a_far_larger_example(big: float) -> None:
     body = certified(request)
     assert body["local"]["answer"] != "no"
     assert body["global"]["answer"] != "no"
-    assert body["predictor"]["global"] != "no"
+    if body["termination"]["limit"] == "precision":
+        assert body["predictor"] is None
+    else:
+        assert body["predictor"]["global"] != "no"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), True, "1", None, [1.0]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ def body_of(name: str, **options: Any) -> dict[str, Any]:
     return answer.to_dict()
 
 
+@cache
+def plain_body(name: str) -> dict[str, Any]:
+    return body_of(name)
+
+
 def placeholders(value: Any, identity: str) -> Any:
     """The body with its own id taken out of its addresses again."""
     if isinstance(value, str):
@@ -47,7 +53,7 @@ def expected_id(body: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", ["theorem-3.2", "lemma-c.6", "theorem-3.1", "theorem-4.4-relu"])
 def test_id_is_the_hash_of_the_canonical_body(name: str) -> None:
-    body = body_of(name)
+    body = plain_body(name)
     assert body["id"] == expected_id(body)
     read = json.loads(json.dumps(body))
     assert expected_id(read) == body["id"]
@@ -59,7 +65,7 @@ def test_id_ignores_timings_and_sees_everything_else() -> None:
     assert identified({**body, "timings": {"kkt": 2.0}})["id"] == one["id"]
     assert identified({**body, "n": 0.1 + 2.0**-56})["id"] != one["id"]
     assert identified({**body, "name": None})["id"] != one["id"]
-    assert list(one)[0] == "id"
+    assert next(iter(one)) == "id"
 
 
 def test_canonical_json_is_sorted_tight_and_finite() -> None:
@@ -71,7 +77,7 @@ def test_canonical_json_is_sorted_tight_and_finite() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bodies_are_plain_json(name: str) -> None:
-    body = body_of(name)
+    body = plain_body(name)
     assert json.loads(json.dumps(body, allow_nan=False)) == body
 
 
@@ -145,13 +151,13 @@ def test_a_whole_answer_about_a_large_net(mode: str) -> None:
         assert set(answer.arrays) == {"descent-direction-1", "descent-direction-2"}
 
 
-@pytest.mark.parametrize("name", ["theorem-3.2", "lemma-c.6", "theorem-3.1", "theorem-5.1-relu"])
-@pytest.mark.parametrize("power", [-60, -6, 6, 60])
+@pytest.mark.parametrize("name", ["theorem-3.2", "lemma-c.6", "theorem-3.1", "theorem-4.4-linear"])
+@pytest.mark.parametrize("power", [-60, 6, 60])
 def test_units_of_the_data_change_nothing_but_units(name: str, power: int) -> None:
     """x 2^(-m k), theta 2^k: objective and multipliers 4^k, distances 2^k, the rest the same."""
     request = EXAMPLES[name].request
-    depth = {"theorem-3.1": 3, "theorem-5.1-relu": 3}.get(name, 2)
-    plain = body_of(name)
+    depth = {"theorem-3.1": 3}.get(name, 2)
+    plain = plain_body(name)
     x = np.ldexp(np.array(request["dataset"]["x"], dtype=float), -depth * power)
     parameters = [np.ldexp(np.array(u, dtype=float), power) for u in request["parameters"]]
     moved = certify(request["network"], {"x": x, "y": request["dataset"]["y"]}, parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ def run(name: str, **options: Any) -> Certification:
     return certify(request["network"], request["dataset"], request["parameters"], **options)
 
 
+@cache
+def plain(name: str) -> Certification:
+    return run(name)
+
+
 def assert_honest(body: dict[str, Any], expected: dict[str, Any]) -> None:
     """A complete body whose every settled word agrees with the known facts."""
     assert set(body) >= KEYS
@@ -46,7 +52,7 @@ def assert_honest(body: dict[str, Any], expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_expected_verdicts_of_the_papers_constructions(name: str) -> None:
-    body = run(name).to_dict()
+    body = plain(name).to_dict()
     assert_honest(body, dict(EXAMPLES[name].expected))
     assert body["verdict"] == EXAMPLES[name].expected["verdict"]
 
@@ -69,8 +75,8 @@ def test_every_limit_is_named() -> None:
     assert_honest(patterns, dict(EXAMPLES["theorem-4.2"].expected))
 
 
-@pytest.mark.parametrize("checks", [1, 2, 3, 5, 8, 13, 21, 34, 55, 89])
-@pytest.mark.parametrize("name", ["theorem-4.2", "theorem-3.1", "theorem-5.1-linear"])
+@pytest.mark.parametrize("checks", [1, 2, 3, 5, 8, 13, 34, 89])
+@pytest.mark.parametrize("name", ["theorem-4.2", "theorem-4.1-linear", "lemma-c.6"])
 def test_cancelling_anywhere_leaves_an_honest_answer(name: str, checks: int) -> None:
     left = checks
 
@@ -134,7 +140,7 @@ def test_infeasible_answers_have_no_other_findings() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_closed_under_implication(name: str) -> None:
-    body = run(name).to_dict()
+    body = plain(name).to_dict()
     local, found = body["local"], body["global"]
     if local["answer"] == "no":
         assert found["answer"] == "no"
@@ -192,7 +198,7 @@ def test_the_name_passes_through(name: str | None) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_request_twice_has_the_same_id(name: str) -> None:
-    one, two = run(name).to_dict(), run(name).to_dict()
+    one, two = plain(name).to_dict(), run(name).to_dict()
     assert one["id"] == two["id"]
     assert {k: v for k, v in one.items() if k != "timings"} == {
         k: v for k, v in two.items() if k != "timings"

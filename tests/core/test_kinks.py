@@ -19,6 +19,8 @@ from tests.core.tools import (
     problem_of,
     shared,
     stacked,
+    subgradient,
+    vertex_slopes,
 )
 
 
@@ -102,7 +104,7 @@ def test_masks_are_what_perturbing_the_parameters_shows(spec: Spec, seed: int) -
     for _ in range(60):
         moved, _ = by_hand(spec, theta + 1e-3 * rng.normal(size=theta.size), problem.x)
         for mask, z in zip(around, moved, strict=True):
-            mask |= z != 0.0
+            mask[z != 0.0] = True
     found = find_kinks(problem.network, theta, point.trace, tolerance=1e-9)
     for mask, z, near, slopes in zip(
         found.free, by_hand(spec, theta, problem.x)[0], around, found.slopes, strict=True
@@ -118,11 +120,39 @@ def _inputs(spec: Spec) -> int:
 
 
 def test_filled_changes_the_kinks_only() -> None:
-    point = at(dense(2, 2, 1), [[1, 0.25], [-1, 0.25]], [0, 2, 0, 0, 2, 0])
+    point = at(dense(2, 2, 1), [[1, 0.25], [-1, 0.25]], [0, 2, 0, 0, 2, 3])
     kinks = find_kinks(point.problem.network, point.theta, point.trace, tolerance=1e-9)
-    assert kinks.count == 2
+    assert kinks.count == kinks.weighty_count == 2
     assert kinks.filled(0.5)[0].tolist() == [[1.0, 0.5], [1.0, 0.5]]
     assert kinks.layers_per_example.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "spec", [dense(2, 3, 1), patches(4, 2, 1), dense(2, 2, 2, 1), diagonal(2, 4)]
+)
+@for_seeds(15)
+def test_weighty_kinks_are_those_that_subgradients_depend_on(spec: Spec, seed: int) -> None:
+    """Toggle one slope at all choices of the others; paths may cancel in deeper nets."""
+    rng = np.random.default_rng(seed)
+    problem = problem_of(spec, rng.integers(-1, 2, (1, _inputs(spec))))
+    theta = rng.integers(-1, 2, size=problem.network.size).astype(float)
+    point = Point.at(problem, theta)
+    kinks = find_kinks(problem.network, theta, point.trace, tolerance=1e-9)
+    if kinks.count > 6:
+        return
+    for layer, mask in enumerate(kinks.free):
+        assert not np.any(kinks.weighty[layer] & ~mask)
+        for j in np.flatnonzero(mask[0]):
+            depends = False
+            for slopes in vertex_slopes(kinks, 0):
+                other = [s.copy() for s in slopes]
+                other[layer][j] = 1.0 - other[layer][j]
+                one, two = (subgradient(spec, theta, problem.x[0], s) for s in (slopes, other))
+                depends |= not np.array_equal(one, two)
+            if problem.network.depth == 2:
+                assert bool(kinks.weighty[layer][0, j]) is depends
+            else:
+                assert kinks.weighty[layer][0, j] or not depends
 
 
 def test_zero_neurons_and_zero_inputs_as_theorems_name_them() -> None:
@@ -137,9 +167,9 @@ def test_zero_neurons_and_zero_inputs_as_theorems_name_them() -> None:
 def attained(
     spec: Spec, point: Point, example: int, rng: np.random.Generator
 ) -> tuple[set[Any], int]:
-    """Sign patterns at the example's kinks just beside the point, and how many kinks there are."""
+    """Sign patterns at the example's weighty kinks beside the point, and how many there are."""
     kinks = find_kinks(point.problem.network, point.theta, point.trace, tolerance=1e-9)
-    free = np.concatenate([m[example] for m in kinks.free])
+    free = np.concatenate([m[example] for m in kinks.weighty])
     x = point.problem.x[example : example + 1]
     seen = set()
     for _ in range(400):
@@ -186,7 +216,7 @@ def test_what_is_proved_attained_is_attained(spec: Spec, seed: int) -> None:
     problem = problem_of(spec, rng.integers(-1, 2, (1, _inputs(spec))))
     point = Point.at(problem, rng.integers(-1, 2, problem.network.size).astype(float))
     kinks = find_kinks(problem.network, point.theta, point.trace, tolerance=1e-9)
-    if kinks.count > 3:
+    if kinks.weighty_count > 3:
         return
     if every_pattern_attained(problem.network, point.trace, kinks)[0]:
         seen, count = attained(spec, point, 0, rng)

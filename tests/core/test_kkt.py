@@ -7,14 +7,13 @@ Lifted, the outer set is convex: lambda_i h_i = lambda_i base_i + sum_k mu_ik pa
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
-import cvxpy as cp
 import numpy as np
 import pytest
 import scipy.optimize
@@ -32,10 +31,13 @@ from solvers.placing import place
 from solvers.problem import Point
 from tests.core.tools import (
     Spec,
+    by_hand,
+    cp,
     dense,
     exact_margins,
     for_seeds,
     fractions,
+    least,
     patches,
     point_of,
     problem_of,
@@ -66,7 +68,7 @@ def kinked_point(spec: Spec, seed: int, examples: int = 3) -> Point | None:
         problem = problem_of(spec, rng.integers(-2, 3, (examples, size)))
         theta = rng.integers(-2, 3, net.size).astype(float)
         theta[net.slices[-1]] = np.abs(theta[net.slices[-1]])
-        if np.all(problem.margins(theta) > 0.0):
+        if np.all(by_hand(spec, theta, problem.x)[1] > 0.0):
             return place(problem, theta, normalize=True).point
     return None
 
@@ -109,11 +111,7 @@ class Lifted:
             mu = cp.Variable(len(self.parts), nonneg=True)
             fitted = fitted + self.parts.T @ mu
             constraints.append(mu <= weights[self.owners])
-        problem = cp.Problem(cp.Minimize(cp.norm(point.theta - fitted)), constraints)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
-        return float(problem.value)
+        return least(cp.norm(point.theta - fitted), constraints)
 
     def are_unique(self, point: Point) -> bool:
         """Whether no lambda_i can vary over the exact stationarity of the active examples."""
@@ -139,7 +137,7 @@ class Lifted:
                 if solved.status == 3:
                     return False
                 assert solved.success
-                values.append(sign * solved.fun)
+                values.append(sign * float(solved.fun or 0.0))
             if values[1] - values[0] > 1e-6 * point.norm**2:
                 return False
         return True
@@ -150,7 +148,7 @@ PLANAR = [dense(2, 2, 1), dense(2, 3, 1), patches(3, 2, 1)]
 
 @pytest.mark.parametrize("spec", PLANAR)
 @pytest.mark.parametrize("delta", [1e-6, 1e-3, 1e-1])
-@for_seeds(8)
+@for_seeds(5)
 def test_residual_is_the_least_of_the_lifted_cone_program(
     spec: Spec, delta: float, seed: int
 ) -> None:
@@ -159,15 +157,15 @@ def test_residual_is_the_least_of_the_lifted_cone_program(
     if point is None:
         return
     finding = decide(point, complementarity_tolerance=delta)
-    least = Lifted.of(spec, point).least_residual(point, delta)
+    lowest = Lifted.of(spec, point).least_residual(point, delta)
     size = point.norm
     assert finding.complementarity <= delta * size**2
-    assert finding.residual >= least - 1e-7 * size
-    assert finding.residual <= least * (1.0 + 1e-2) + 1e-7 * size
+    assert finding.residual >= lowest - 1e-7 * size
+    assert finding.residual <= lowest * (1.0 + 1e-2) + 1e-7 * size
 
 
 @pytest.mark.parametrize("spec", PLANAR)
-@for_seeds(10)
+@for_seeds(6)
 def test_residual_and_complementarity_are_those_of_the_columns(spec: Spec, seed: int) -> None:
     point = kinked_point(spec, seed)
     if point is None:
@@ -194,14 +192,14 @@ def test_residual_and_complementarity_are_those_of_the_columns(spec: Spec, seed:
 
 
 @pytest.mark.parametrize("spec", PLANAR)
-@for_seeds(8)
+@for_seeds(4)
 def test_raising_delta_never_raises_the_least_residual(spec: Spec, seed: int) -> None:
     point = kinked_point(spec, seed)
     if point is None:
         return
     deltas = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
     residuals = [decide(point, complementarity_tolerance=d).residual for d in deltas]
-    for tight, loose in zip(residuals, residuals[1:], strict=False):
+    for tight, loose in pairwise(residuals):
         assert loose <= tight * (1.0 + 1e-9) + 1e-12 * point.norm
 
 
@@ -258,9 +256,9 @@ def test_yes_and_no_exclude_each_other_across_tolerances(spec: Spec, seed: int) 
         return
     lifted = Lifted.of(spec, point)
     for delta in (1e-6, 1e-2):
-        least = lifted.least_residual(point, delta) / point.norm
+        lowest = lifted.least_residual(point, delta) / point.norm
         for factor in (0.5, 0.99, 1.01, 2.0):
-            eps = factor * least
+            eps = factor * lowest
             if not 1e-7 < eps <= 0.1:
                 continue
             answer = decide(point, kkt_tolerance=eps, complementarity_tolerance=delta).answer
@@ -323,7 +321,7 @@ def test_uniqueness_on_a_supporting_hyperplane(
     assert finding.unique is unique
 
 
-@for_seeds(60)
+@for_seeds(40)
 def test_uniqueness_agrees_with_linear_programs(seed: int) -> None:
     """Random supporting hyperplanes, some with a neuron at a kink on every example."""
     rng = np.random.default_rng(seed)
@@ -383,7 +381,7 @@ def test_gram_route_equals_the_explicit_route(name: str, monkeypatch: pytest.Mon
         assert gram.answer in (explicit.answer, Answer.UNKNOWN)
 
 
-@for_seeds(25)
+@for_seeds(10)
 def test_gram_route_refutes_what_the_explicit_route_refutes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     spec = dense(3, 4, 2, 1)

@@ -210,6 +210,7 @@ def test_snapping_brings_weighted_margins_to_one_and_stays_near() -> None:
     finding = fixed_signs(near)
     assert finding is not None
     back = carried_back(case, near, finding)
+    assert back is not None
     assert back.radius is not None
     assert finding.radius is not None
     assert back.radius <= finding.radius - distance

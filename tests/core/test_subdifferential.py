@@ -100,11 +100,11 @@ def test_generators_are_linear_in_the_slopes(spec: Spec, seed: int) -> None:
     sub, rng = kinked(spec, seed)
     examples = np.arange(3)
     base, parts, owners = sub.generators(examples)
-    assert len(parts) == len(owners) == sub.kinks.count
+    assert len(parts) == len(owners) == sub.kinks.weighty_count
     chosen = rng.random(len(parts))
     slopes = [s.copy() for s in sub.kinks.slopes]
     for s, (i, place) in zip(chosen, owners, strict=True):
-        slopes[0][i, np.flatnonzero(sub.kinks.free[0][i])[place]] = s
+        slopes[0][i, np.flatnonzero(sub.kinks.weighty[0][i])[place]] = s
     for i in range(3):
         own = subgradient(spec, sub.point.theta, sub.point.problem.x[i], [slopes[0][i]])
         mine = owners[:, 0] == i
@@ -128,7 +128,7 @@ def attained_by_steps(
     """Patterns that theta + t d shows at three small t alike, per example; integers at t = 0."""
     problem, theta = sub.point.problem, sub.point.theta
     found: list[set[bytes]] = [set(), set(), set()]
-    for _ in range(1000):
+    for _ in range(1500):
         d = rng.normal(size=theta.size)
         signs = [
             np.hstack([z > 0.0 for z in by_hand(spec, theta + 2.0**-k * d, problem.x)[0]])
@@ -141,7 +141,7 @@ def attained_by_steps(
 
 
 @pytest.mark.parametrize("spec", [patches(4, 2, 1), dense(2, 2, 2, 1), diagonal(2, 3)])
-@for_seeds(4)
+@for_seeds(2)
 def test_attained_patterns_are_attained(spec: Spec, seed: int) -> None:
     sub, rng = kinked(spec, seed)
     known = attained_by_steps(spec, sub, rng)
@@ -166,12 +166,14 @@ def test_keys_name_the_kinks_of_one_example() -> None:
 
 
 def test_too_many_combinations_are_refused_not_guessed() -> None:
-    """All-zero parameters: 13 kinks in the smaller of two layers, 2^13 > 4096 combinations."""
+    """First layer zero, ones above: 13 kinks in either layer, 2^13 > 4096 combinations."""
     spec = dense(1, 13, 13, 1)
     problem = problem_of(spec, [[1.0]])
-    point = Point.at(problem, np.zeros(problem.network.size))
+    theta = np.ones(problem.network.size)
+    theta[problem.network.slices[0]] = 0.0
+    point = Point.at(problem, theta)
     kinks = find_kinks(problem.network, point.theta, point.trace, tolerance=1e-9)
-    assert kinks.count == 26
+    assert kinks.count == kinks.weighty_count == 26
     with pytest.raises(BudgetExceeded) as caught:
         Subdifferential(point, kinks).least_product(np.ones(problem.network.size), Budget())
     assert caught.value.limit == "patterns"

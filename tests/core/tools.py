@@ -6,8 +6,10 @@ definition of class N, in floats or in fractions.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from importlib import import_module
 from itertools import pairwise, product
 from typing import Any
 
@@ -30,6 +32,9 @@ Array = NDArray[Any]
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Test = Callable[..., None]
+
+cp: Any = import_module("cvxpy")
+"""Untyped: its operators build expressions where the checker expects arrays."""
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -221,6 +226,15 @@ def split(spec: Spec, theta: Vector) -> list[Vector]:
     """Theta as one flat vector per layer, as a request takes it."""
     ends = np.cumsum([int(g.max()) for g in index_maps(spec)])
     return np.split(theta, ends[:-1])
+
+
+def least(cost: Any, constraints: Sequence[Any]) -> float:
+    """The value of a convex program, to 11 digits."""
+    program = cp.Problem(cp.Minimize(cost), list(constraints))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
+    return float(program.value)
 
 
 def feasible_near(
