@@ -37,7 +37,6 @@ class Kinds(Enum):
     CLIENT_GONE = Kind("client-gone", 499, "The client has gone")
     INTERNAL = Kind("internal", 500, "Something broke in the service")
     QUEUE_FULL = Kind("queue-full", 503, "All workers are busy")
-    NOTHING_KNOWN = Kind("nothing-known", 503, "The budget ran out before anything was known")
     SHUTTING_DOWN = Kind("shutting-down", 503, "The service is stopping")
     STORAGE_FULL = Kind("storage-full", 507, "The answer cannot be stored")
 

@@ -57,10 +57,11 @@ class Violation(ResponseModel):
 class Feasibility(ResponseModel):
     """Margins after the parameters were multiplied by ``scale``."""
 
-    feasible: bool
+    feasible: bool | None
     scale: float | None
     margins: Point
     violations: list[Violation]
+    reason: str | None
 
 
 class Kink(ResponseModel):

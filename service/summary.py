@@ -40,6 +40,8 @@ def _table(body: dict[str, Any]) -> Table:
 
 
 def _feasibility(found: dict[str, Any]) -> tuple[str, str]:
+    if found["feasible"] is None or (not found["feasible"] and not found["violations"]):
+        return "unknown", found.get("reason") or ""
     if found["feasible"]:
         return "yes", f"scale {_short(found['scale'])}"
     worst = ", ".join(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import orjson
 
-from service.problems import Kinds, Problem
 from service.work import Answer, Task
-from solvers.answer import identified
+from solvers.answer import identified, nothing_known
+from solvers.options import Options
 
 PLACEHOLDER = b"{id}"
 """What stands for the id in the addresses of arrays before there is one."""
@@ -20,14 +20,15 @@ _DETAILS = {
 def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
     """The last report, its termination saying which limit ended the work.
 
-    A verdict that was reached before the cut stands. Raises :class:`Problem` when nothing was
-    reported.
+    A verdict that was reached before the cut stands. Where nothing was reported, the answer says
+    just that.
     """
     detail = _DETAILS[limit].format(task=task)
     if report is None:
-        raise Problem(
-            Kinds.NOTHING_KNOWN, f"Nothing is known yet: {detail}.", headers={"Retry-After": "5"}
-        )
+        options = Options.model_validate(task.options)
+        certify = task.question == "certify"
+        empty = nothing_known(task.name, options, limit, detail, certify=certify)
+        return Answer(empty["id"], orjson.dumps(empty))
     body = orjson.loads(report.body.replace(report.identity.encode(), PLACEHOLDER))
     ended = body["termination"]
     if ended["reason"] != "limit":

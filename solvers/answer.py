@@ -13,6 +13,8 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -121,18 +123,6 @@ class Writer:
             "reason": finding.reason,
         }
 
-    def unanswered_kkt(self, reason: str) -> Json:
-        """The field ``kkt`` of a question that was not reached."""
-        nothing = ("multipliers", "unique", "residual", "relative_residual", "complementarity")
-        return {
-            "answer": Answer.UNKNOWN.value,
-            **dict.fromkeys((*nothing, "layer_residuals")),
-            "kinks": [],
-            "kink_count": 0,
-            **dict.fromkeys(("goldstein_radius", "descent_direction")),
-            "reason": reason,
-        }
-
     def local(self, finding: LocalFinding, name: str = "witness") -> Json:
         """The field ``local`` (also of a layer)."""
         return {
@@ -207,6 +197,85 @@ class Writer:
             "global": finding.global_.value,
             "reason": finding.reason,
         }
+
+
+def unanswered(reason: str) -> Json:
+    """The fields kkt, local, global of an answer that did not come to them, and the verdict."""
+    numbers = ("multipliers", "unique", "residual", "relative_residual", "complementarity")
+    unknown = {"answer": Answer.UNKNOWN.value, "reason": reason}
+    kkt: Json = {
+        **unknown,
+        **dict.fromkeys((*numbers, "layer_residuals", "goldstein_radius", "descent_direction")),
+        "kinks": [],
+        "kink_count": 0,
+    }
+    local: Json = {
+        **unknown,
+        **dict.fromkeys(("method", "radius", "slack", "robust_radius")),
+        "witness": [],
+    }
+    bounds = ("method", "lower_bound", "gap", "better_point", "better_objective", "numerical")
+    return {"kkt": kkt, "local": local, "global": {**unknown, **dict.fromkeys(bounds)}}
+
+
+def nothing_known(
+    name: str | None, options: Options, limit: str, reason: str, *, certify: bool
+) -> Json:
+    """The answer of a request whose budget ran out before its point was placed."""
+    asked = options.questions if certify else ("kkt",)
+    fields = {key: (value if key in asked else None) for key, value in unanswered(reason).items()}
+    shared: Json = {
+        "name": name,
+        "feasibility": {
+            "feasible": None,
+            "scale": None,
+            "margins": None,
+            "violations": [],
+            "reason": reason,
+        },
+        "kkt": fields["kkt"],
+        "termination": {"reason": "limit", "limit": limit, "detail": reason},
+        "tolerances": tolerances(options),
+        "versions": versions(),
+        "timings": {},
+    }
+    if not certify:
+        return identified(shared)
+    return identified(
+        {
+            **shared,
+            "verdict": "inconclusive",
+            "summary": f"Not decided: {reason}.",
+            **dict.fromkeys(("objective", "point", "layers", "predictor", "certificate")),
+            "local": fields["local"],
+            "global": fields["global"],
+            "theorems": [],
+        }
+    )
+
+
+def tolerances(options: Options) -> dict[str, float]:
+    """The field ``tolerances``."""
+    return {
+        "kkt": options.kkt_tolerance,
+        "complementarity": options.complementarity_tolerance,
+        "gap": options.gap_tolerance,
+        "kink": options.kink_tolerance,
+        "resolution": options.resolution,
+    }
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything whose arithmetic the answer rests on."""
+    return {p: _version(p) for p in ("margincert", "numpy", "scipy", "clarabel")}
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, cached_property
-from importlib import metadata
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from solvers.answer import Json, Writer, identified
+from solvers.answer import Json, Writer, identified, tolerances, unanswered, versions
 from solvers.budget import Budget
 from solvers.dataset import parse_dataset
 from solvers.errors import InputError
@@ -107,13 +106,7 @@ class Certification:
             "name": self.name,
             "feasibility": self.placement.to_dict(),
             "kkt": self._kkt_part(writer) if "kkt" in self._answerable else None,
-            "tolerances": {
-                "kkt": self.options.kkt_tolerance,
-                "complementarity": self.options.complementarity_tolerance,
-                "gap": self.options.gap_tolerance,
-                "kink": self.options.kink_tolerance,
-                "resolution": self.options.resolution,
-            },
+            "tolerances": tolerances(self.options),
             "versions": versions(),
             "timings": {} if done is None else dict(done.timings),
         }
@@ -130,7 +123,7 @@ class Certification:
     def _kkt_part(self, writer: Writer) -> Json:
         done = self.progress
         if done is None or done.kkt is None:
-            return writer.unanswered_kkt(self._unreached)
+            return dict(unanswered(self._unreached)["kkt"])
         return writer.kkt(done.kkt, done.point.theta)
 
     def _kkt_body(self, writer: Writer) -> Json:
@@ -171,19 +164,6 @@ class Certification:
             "layers": writer.layers(layers, self.placement.theta) if "layers" in ask else None,
             "predictor": None if predictor is None else writer.predictor(predictor),
         }
-
-
-@cache
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything whose arithmetic the answer rests on."""
-    return {p: _version(p) for p in ("margincert", "numpy", "scipy", "clarabel")}
 
 
 def certify(

@@ -53,7 +53,7 @@ def test_the_request_returns_the_answer():
 
 
 def test_the_python_example_prints_what_its_comment_says(capsys: pytest.CaptureFixture[str]):
-    exec(block("python", "certify"), {})  # noqa: S102 - the README's own code
+    exec(block("python", "certify"), {})
     assert capsys.readouterr().out.splitlines()[0] == "not_local_optimum"
 
 
@@ -68,7 +68,7 @@ def test_slsqp_calls_the_bad_kkt_point_optimal_and_we_do_not():
 
 def test_the_script_prints_the_two_lines_of_the_readme():
     script = ROOT / "examples" / "slsqp_side_by_side.py"
-    printed = subprocess.run(  # noqa: S603
+    printed = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     for line, shown in zip(printed.splitlines(), block("text", "SLSQP").splitlines(), strict=True):

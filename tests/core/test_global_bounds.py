@@ -98,7 +98,7 @@ def test_bounds_lie_below_every_feasible_point(spec: Spec, seed: int) -> None:
 
 
 @pytest.mark.parametrize("widths", [(3, 2, 1), (3, 2, 2, 1), (2, 4, 1, 3, 1)])
-@for_seeds(10)
+@for_seeds(6)
 def test_fully_connected_linear_value_of_theorem_3_1(widths: tuple[int, ...], seed: int) -> None:
     """f* = (m/2) ||beta*||^(2/m), beta* the hard-margin SVM: bound and candidate both attain it."""
     case = random_case(dense(*widths, activation="linear"), seed)
@@ -114,7 +114,7 @@ def test_fully_connected_linear_value_of_theorem_3_1(widths: tuple[int, ...], se
 
 
 @pytest.mark.parametrize("spec", [LINEAR[0], LINEAR[2], LINEAR[4]])
-@for_seeds(10)
+@for_seeds(6)
 def test_two_layer_linear_value_of_problem_7(spec: Spec, seed: int) -> None:
     case = random_case(spec, seed)
     value = problem_7(case)

@@ -93,7 +93,7 @@ def test_tolerance_is_relative_and_its_distance_is_told(sign: float) -> None:
 @pytest.mark.parametrize(
     "spec", [dense(2, 2, 1), dense(2, 2, 2, 1), diagonal(2, 3), patches(4, 2, 1)]
 )
-@for_seeds(40)
+@for_seeds(20)
 def test_masks_are_what_perturbing_the_parameters_shows(spec: Spec, seed: int) -> None:
     """Kink: z = 0 here, and z != 0 at some parameters near by (all neurons reach the output)."""
     rng = np.random.default_rng(seed)
@@ -210,7 +210,7 @@ def test_three_patches_in_the_plane_are_dependent() -> None:
 @pytest.mark.parametrize(
     "spec", [dense(2, 3, 1), dense(2, 2, 2, 1), patches(4, 2, 1), diagonal(2, 3)]
 )
-@for_seeds(15)
+@for_seeds(10)
 def test_what_is_proved_attained_is_attained(spec: Spec, seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem = problem_of(spec, rng.integers(-1, 2, (1, _inputs(spec))))

@@ -148,7 +148,7 @@ PLANAR = [dense(2, 2, 1), dense(2, 3, 1), patches(3, 2, 1)]
 
 @pytest.mark.parametrize("spec", PLANAR)
 @pytest.mark.parametrize("delta", [1e-6, 1e-3, 1e-1])
-@for_seeds(5)
+@for_seeds(4)
 def test_residual_is_the_least_of_the_lifted_cone_program(
     spec: Spec, delta: float, seed: int
 ) -> None:
@@ -192,7 +192,7 @@ def test_residual_and_complementarity_are_those_of_the_columns(spec: Spec, seed:
 
 
 @pytest.mark.parametrize("spec", PLANAR)
-@for_seeds(4)
+@for_seeds(3)
 def test_raising_delta_never_raises_the_least_residual(spec: Spec, seed: int) -> None:
     point = kinked_point(spec, seed)
     if point is None:
@@ -222,7 +222,7 @@ def assert_refuted(spec: Spec, point: Point, claim: NotKkt) -> None:
 
 @pytest.mark.parametrize("spec", PLANAR)
 @pytest.mark.parametrize("delta", [1e-6, 1e-2])
-@for_seeds(6)
+@for_seeds(4)
 def test_a_no_holds_exactly_on_the_outer_set(spec: Spec, delta: float, seed: int) -> None:
     point = kinked_point(spec, seed)
     if point is None:
@@ -237,7 +237,7 @@ def test_a_no_holds_exactly_on_the_outer_set(spec: Spec, delta: float, seed: int
 
 
 @pytest.mark.parametrize("spec", PLANAR)
-@for_seeds(5)
+@for_seeds(4)
 def test_most_refutable_points_are_refuted(spec: Spec, seed: int) -> None:
     """A residual of 1 % or more against 1e-6 leaves room enough for the dual direction."""
     point = kinked_point(spec, seed)

@@ -88,7 +88,7 @@ def signs(spec: Spec, theta: Vector, x: Any) -> list[Any]:
     return [np.sign(z) for z in by_hand(spec, theta, x)[0]]
 
 
-@for_seeds(30)
+@for_seeds(15)
 def test_sign_radius_is_the_distance_to_the_nearest_sign_change(seed: int) -> None:
     """At depth 2 exactly min |<w_j, x_i>| / ||x_i||, and the point there has a zero."""
     spec = dense(2, 3, 1)
@@ -101,7 +101,7 @@ def test_sign_radius_is_the_distance_to_the_nearest_sign_change(seed: int) -> No
 
 
 @pytest.mark.parametrize("spec", DEEP)
-@for_seeds(6)
+@for_seeds(4)
 def test_no_sign_changes_within_the_smooth_radius(spec: Spec, seed: int) -> None:
     case = random_case(spec, seed)
     theta, x = case.point.theta, case.point.problem.x
@@ -114,7 +114,7 @@ def test_no_sign_changes_within_the_smooth_radius(spec: Spec, seed: int) -> None
                 assert np.array_equal(now[i], then[i])
 
 
-@for_seeds(20)
+@for_seeds(10)
 def test_smooth_radius_is_tight_at_depth_two(seed: int) -> None:
     """At depth 2 only the first layer has signs: the bound is tight but for bisection (1e-3)."""
     case = random_case(dense(2, 3, 1), seed)
@@ -127,7 +127,7 @@ def test_smooth_radius_is_tight_at_depth_two(seed: int) -> None:
 @pytest.mark.parametrize(
     "spec", [*DEEP, diagonal(2, 5, "linear"), dense(2, 2, 2, 1, activation="linear")]
 )
-@for_seeds(4)
+@for_seeds(3)
 def test_taylor_bounds_hold_in_the_ball(spec: Spec, seed: int) -> None:
     """q(theta + d) = q + <J, d> + 1/2 d'Qd + R by the exact polynomial of one sign pattern."""
     case = random_case(spec, seed)
@@ -141,7 +141,7 @@ def test_taylor_bounds_hold_in_the_ball(spec: Spec, seed: int) -> None:
         problem.y[i] * subgradient(spec, theta, x[i], [s[i] for s in slopes])
         for i in range(problem.examples)
     ]
-    for moved in in_ball(np.random.default_rng(seed), theta, radius, 25):
+    for moved in in_ball(np.random.default_rng(seed), theta, radius, 15):
         d = moved - theta
         length = float(np.linalg.norm(d))
         forms = problem.y * problem.network.hessian_forms(theta, x, case.kinks.slopes, d)
@@ -299,7 +299,7 @@ def test_second_order_refutes_the_papers_saddles(name: str) -> None:
         assert exact_half_square(w.theta) < case.point.exact_objective
 
 
-@for_seeds(8)
+@for_seeds(6)
 def test_second_order_bounds_hold_where_descents_end(seed: int) -> None:
     """Two thirds of the ends of a convolutional net are proved; deeper dense nets have orbits."""
     spec = patches(4, 2, 1)

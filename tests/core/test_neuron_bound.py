@@ -75,7 +75,7 @@ def test_every_leaf_bounds_its_own_cell(seed: int) -> None:
         x, c, np.zeros(5, dtype=np.int8), Budget(), max_nodes=int(rng.integers(1, 30))
     )
     norms = np.linalg.norm(x, axis=1) * (1.0 + 1e-15)
-    for w in rng.normal(size=(300, 3)):
+    for w in rng.normal(size=(150, 3)):
         z = x @ w / np.linalg.norm(w)
         earned = float(c @ np.maximum(z, 0.0))
         mine = [leaf for leaf in found.leaves if np.all(leaf.signs * z >= 0.0)]
@@ -112,7 +112,7 @@ def example_case(name: str) -> Case:
     return case_of(point_of(dict(request["network"]), data["x"], request["parameters"], data["y"]))
 
 
-@for_seeds(25)
+@for_seeds(12)
 def test_unlimited_width_bound_lies_below_feasible_points(seed: int) -> None:
     """Random feasible points of several widths: the bound knows nothing of the width."""
     rng = np.random.default_rng(seed)

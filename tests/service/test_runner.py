@@ -12,6 +12,8 @@ import psutil
 import pytest
 from starlette.testclient import TestClient
 
+from service.responses import Certification
+
 Body = dict[str, Any]
 
 
@@ -43,10 +45,16 @@ def test_is_killed_and_answers_its_last_report(
     assert misbehave(client, request_body, "answers").status_code == 200
 
 
-def test_silence_is_a_problem(client: TestClient, request_body: Body) -> None:
+def test_silence_is_answered_with_all_questions_open(
+    client: TestClient, request_body: Body
+) -> None:
     answer = misbehave(client, request_body, "never_says_anything", time_limit=0.2)
-    assert answer.status_code == 503
-    assert answer.json()["type"] == "/problems/nothing-known"
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["verdict"] == "inconclusive"
+    assert (body["termination"]["reason"], body["termination"]["limit"]) == ("limit", "time")
+    assert [body[q]["answer"] for q in ("kkt", "local", "global")] == ["unknown"] * 3
+    Certification.model_validate(body)
 
 
 def test_crash_is_an_internal_error(client: TestClient, request_body: Body) -> None:
