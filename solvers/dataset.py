@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.arrays import finite, number_row, numbers, widened
 from solvers.errors import InputError
 from solvers.network import Network, describe
 
@@ -67,50 +68,25 @@ def _check_labels(y: Vector, pointer: str) -> None:
 
 
 def number_array(values: Any, dimensions: int, pointer: str) -> NDArray[np.float64]:
-    """Nested lists of plain numbers, or a numeric NumPy array, as finite float64.
-
-    Booleans, strings and nulls are refused, as are ragged rows and numbers outside the doubles.
-    """
+    """Nested lists of plain numbers, or a numeric NumPy array, as finite float64."""
     if isinstance(values, np.ndarray):
-        if values.dtype.kind not in "fiu":
-            raise InputError.at(pointer, f"found dtype {values.dtype}, expected numbers")
-        array = values.astype(np.float64)
+        array = widened(values, pointer)
+    elif not isinstance(values, list | tuple):
+        raise InputError.at(pointer, f"found {describe(values)}, expected a list of numbers")
+    elif dimensions == 1:
+        array = numbers(values, pointer)
     else:
-        array = _array_of_lists(values, dimensions, pointer)
+        array = _rows(values, pointer)
     if array.ndim != dimensions:
         raise InputError.at(
             pointer, f"found an array of {array.ndim} dimensions, expected {dimensions}"
         )
-    if not np.isfinite(array).all():
-        index = np.argwhere(~np.isfinite(array))[0]
-        where = "".join(f"/{int(i)}" for i in index)
-        raise InputError.at(pointer + where, "found a number that is not finite")
-    return array
+    return finite(array, pointer)
 
 
-def _array_of_lists(values: Any, dimensions: int, pointer: str) -> NDArray[np.float64]:
-    if not isinstance(values, (list, tuple, np.ndarray)):
-        raise InputError.at(pointer, f"found {describe(values)}, expected a list of numbers")
-    if dimensions == 1:
-        for index, value in enumerate(values):
-            if type(value) is not float and not _is_number(value):
-                raise InputError.at(
-                    f"{pointer}/{index}", f"found {describe(value)}, expected a number"
-                )
-        try:
-            return np.array(values, dtype=np.float64)
-        except OverflowError:
-            raise InputError.at(pointer, "found an integer beyond the doubles") from None
-    rows = [_array_of_lists(row, dimensions - 1, f"{pointer}/{i}") for i, row in enumerate(values)]
-    for index, row in enumerate(rows):
-        if row.shape != rows[0].shape:
-            raise InputError.at(
-                f"{pointer}/{index}",
-                f"found {len(row)} numbers, expected {len(rows[0])} as in the first row",
-            )
-    return np.array(rows, dtype=np.float64) if rows else np.zeros((0,) * dimensions)
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    return number and not isinstance(value, (bool, np.bool_))
+def _rows(values: Sequence[Any], pointer: str) -> NDArray[np.float64]:
+    """A list of lists of numbers, or of one-dimensional arrays, all of one length."""
+    lists = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+    length = len(lists[0]) if lists and isinstance(lists[0], list | tuple) else 0
+    rows = [number_row(row, length, f"{pointer}/{i}") for i, row in enumerate(lists)]
+    return np.stack(rows) if rows else np.zeros((0, 0))

@@ -18,6 +18,8 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
+from solvers.norms import row_norms
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
@@ -57,7 +59,7 @@ def nonnegative_least_squares(
     ``check`` is called at every step of the active-set loop and may raise (a budget). Problems of
     more than 1,000 rows skip SciPy's solver, which cannot be interrupted.
     """
-    scale = np.linalg.norm(rows, axis=1)
+    scale = row_norms(rows)
     used = scale > 0.0
     weights = np.zeros(len(rows))
     if not used.any() or not np.any(target):

@@ -25,6 +25,7 @@ from solvers.exact import (
     exact_square_sum,
 )
 from solvers.network import Network, Trace
+from solvers.norms import row_norms
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -134,8 +135,7 @@ class Problem:
     @cached_property
     def input_norms(self) -> Vector:
         """Euclidean norms of the inputs (n)."""
-        norms: Vector = np.linalg.norm(self.x, axis=1)
-        return norms
+        return row_norms(self.x)
 
 
 @dataclass(frozen=True)

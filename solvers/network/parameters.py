@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from solvers.arrays import finite, number_row, numbers, widened
 from solvers.errors import FieldError, InputError
 from solvers.network.pointers import describe
 from solvers.network.shapes import Array, Parameters
@@ -50,32 +49,7 @@ def _layer(value: object, shape: Shape, pointer: str) -> Array:
         raise InputError.at(
             pointer, f"found the shape {_text(array.shape)}, expected {_expected(shape)}"
         )
-    return _finite(_widened(array, pointer), pointer).ravel()
-
-
-def _widened(array: Array, pointer: str) -> Array:
-    """The same numbers as doubles, exactly."""
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise InputError.at(
-            pointer, f"found an array of {array.dtype}, expected floats or integers"
-        )
-    wide = array.astype(np.float64)
-    if array.dtype.kind in "iu" and np.abs(wide).max() > 2.0**53:
-        raise InputError.at(
-            pointer, "found an integer beyond 2^53, expected numbers that a double holds exactly"
-        )
-    return wide
-
-
-def _finite(array: Array, pointer: str) -> Array:
-    finite = np.isfinite(array)
-    if finite.all():
-        return array
-    place = np.unravel_index(int(np.argmin(finite)), array.shape)
-    raise InputError.at(
-        "/".join([pointer, *map(str, place)]),
-        f"found {describe(float(array[place]))}, expected a finite number",
-    )
+    return finite(widened(array, pointer), pointer).ravel()
 
 
 def _from_lists(value: object, shape: Shape, pointer: str) -> Array:
@@ -83,33 +57,9 @@ def _from_lists(value: object, shape: Shape, pointer: str) -> Array:
     if not isinstance(value, list | tuple):
         raise InputError.at(pointer, f"found {describe(value)}, expected {_expected(shape)}")
     if not value or not isinstance(value[0], list | tuple):
-        return _numbers(value, pointer)
-    rows = [_row(item, len(value[0]), f"{pointer}/{j}") for j, item in enumerate(value)]
+        return numbers(value, pointer)
+    rows = [number_row(item, len(value[0]), f"{pointer}/{j}") for j, item in enumerate(value)]
     return np.stack(rows)
-
-
-def _row(value: object, length: int, pointer: str) -> Array:
-    if not isinstance(value, list | tuple):
-        raise InputError.at(pointer, f"found {describe(value)}, expected a list of numbers")
-    if len(value) != length:
-        raise InputError.at(
-            pointer, f"found a row of {len(value)}, expected {length} as in the first row"
-        )
-    return _numbers(value, pointer)
-
-
-def _numbers(values: Sequence[Any], pointer: str) -> Array:
-    """Plain integers and floats as doubles."""
-    for kind in set(map(type, values)) - {float, int, np.float64}:
-        j = next(j for j, item in enumerate(values) if type(item) is kind)
-        raise InputError.at(f"{pointer}/{j}", f"found {describe(values[j])}, expected a number")
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:
-        j = next(j for j, item in enumerate(values) if abs(item) > sys.float_info.max)
-        raise InputError.at(
-            f"{pointer}/{j}", "found a huge integer, expected a number within a double's range"
-        ) from None
 
 
 def _expected(shape: Shape) -> str:

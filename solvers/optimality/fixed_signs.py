@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from solvers.certificate import LocalLowerBound
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, LocalFinding
+from solvers.norms import row_norms
 from solvers.optimality.case import Case
 from solvers.reformulation.two_layer import combination_norms, sum_below
 
@@ -74,7 +75,7 @@ def sign_radius(case: Case) -> float:
     error = point.problem.network.forward_error(point.theta, point.problem.x)[0][0]
     least = np.inf
     for group, seen in zip(layers.groups, layers.seen(point.problem.x), strict=True):
-        norms = np.linalg.norm(seen, axis=1)
+        norms = row_norms(seen)
         rows = norms > 0.0
         if not rows.any():
             continue

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from solvers.certificate import LocalLowerBound, NeuronLeaf
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, LocalFinding
+from solvers.norms import row_norms
 from solvers.optimality.case import Case
 from solvers.reformulation.neuron_bound import Leaf, NeuronBound
 from solvers.reformulation.two_layer import TwoLayer, sum_below
@@ -103,7 +104,7 @@ def _distances(case: Case, layers: TwoLayer) -> list[Matrix]:
     error = point.problem.network.forward_error(point.theta, point.problem.x)[0][0]
     found = []
     for group, seen in zip(layers.groups, layers.seen(point.problem.x), strict=True):
-        norms = np.linalg.norm(seen, axis=1)[:, None] * (1.0 + 1e-12)
+        norms = row_norms(seen)[:, None] * (1.0 + 1e-12)
         room = np.abs(point.trace.pre[0][:, group.neurons]) - error[:, group.neurons]
         with np.errstate(divide="ignore", invalid="ignore"):
             found.append(np.where(norms > 0.0, np.maximum(room, 0.0) / norms, np.inf))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from solvers.budget import Budget
 from solvers.nnls import nonnegative_least_squares
+from solvers.norms import row_norms
 from solvers.reformulation.two_layer import UNIT_ROUNDOFF
 
 Vector = NDArray[np.float64]
@@ -86,7 +87,7 @@ def neuron_bound(
     most ``target`` or meets the best direction found, or after ``max_nodes`` nodes: ``upper`` is
     valid in any case.
     """
-    neuron = _Neuron(x, np.linalg.norm(x, axis=1) * (1.0 + 8.0 * UNIT_ROUNDOFF), c)
+    neuron = _Neuron(x, row_norms(x) * (1.0 + 8.0 * UNIT_ROUNDOFF), c)
     direction, lower = _ascended(neuron, known, x.T @ np.maximum(c, 0.0))
     order = count()
     root = _leaf(neuron, known)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.network import Network
+from solvers.norms import row_norms
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -109,8 +110,8 @@ def combination_norms(seen: Matrix, coefficients: Matrix) -> Vector:
     rows, width = seen.shape
     values = coefficients.T @ seen
     gamma = (rows + 2) * UNIT_ROUNDOFF * (1.0 + 1e-9)
-    error = gamma * (np.abs(coefficients).T @ np.linalg.norm(seen, axis=1)) * (1.0 + 1e-9)
-    norms: Vector = (np.linalg.norm(values, axis=1) + error) * (1.0 + (width + 8) * UNIT_ROUNDOFF)
+    error = gamma * (np.abs(coefficients).T @ row_norms(seen)) * (1.0 + 1e-9)
+    norms: Vector = (row_norms(values) + error) * (1.0 + (width + 8) * UNIT_ROUNDOFF)
     return norms
 
 

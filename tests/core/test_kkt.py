@@ -321,6 +321,14 @@ def test_uniqueness_on_a_supporting_hyperplane(
     assert finding.unique is unique
 
 
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_uniqueness_in_the_papers_constructions(name: str) -> None:
+    spec, point = example_point(name)
+    if point.problem.network.depth == 2:
+        unique = decide(point).unique
+        assert unique is None or unique is Lifted.of(spec, point).are_unique(point)
+
+
 @for_seeds(40)
 def test_uniqueness_agrees_with_linear_programs(seed: int) -> None:
     """Random supporting hyperplanes, some with a neuron at a kink on every example."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from solvers.certificate import LocalLowerBound
 from solvers.errors import MargincertError
 from solvers.examples import EXAMPLES
 from solvers.findings import Answer, LocalFinding
@@ -84,6 +85,22 @@ def in_ball(rng: np.random.Generator, theta: Vector, radius: float, count: int) 
     return [theta + d for d in (*steps, *few)]
 
 
+def steepest(spec: Spec, theta: Vector, x: Any, radius: float) -> list[Vector]:
+    """For every pre-activation the point of the ball where it is (to first order) nearest to 0."""
+
+    def flat(point: Vector) -> Vector:
+        return np.concatenate([z.ravel() for z in by_hand(spec, point, x)[0]])
+
+    here, h = flat(theta), 1e-7
+    columns = [(flat(theta + h * e) - here) / h for e in np.eye(theta.size)]
+    found = []
+    for z, gradient in zip(here, np.array(columns).T, strict=True):
+        length = float(np.linalg.norm(gradient))
+        if length > 0.0:
+            found.append(theta - np.sign(z) * radius * (1.0 - 1e-9) / length * gradient)
+    return found
+
+
 def signs(spec: Spec, theta: Vector, x: Any) -> list[Any]:
     return [np.sign(z) for z in by_hand(spec, theta, x)[0]]
 
@@ -108,7 +125,8 @@ def test_no_sign_changes_within_the_smooth_radius(spec: Spec, seed: int) -> None
     radius = smooth_radius(case)
     here = signs(spec, theta, x)
     live = [[True] * len(here[0])] + [(s > 0.0).any(axis=1).tolist() for s in here[:-1]]
-    for moved in in_ball(np.random.default_rng(seed), theta, radius, 60):
+    tried = in_ball(np.random.default_rng(seed), theta, radius, 40)
+    for moved in [*tried, *steepest(spec, theta, x, radius)]:
         for now, then, alive in zip(signs(spec, moved, x), here, live, strict=True):
             for i in np.flatnonzero(alive):
                 assert np.array_equal(now[i], then[i])
@@ -307,6 +325,70 @@ def test_second_order_bounds_hold_where_descents_end(seed: int) -> None:
     finding = None if case is None else second_order_sufficient(case)
     if case is not None and finding is not None:
         assert_bound_holds(spec, case, finding, seed, 60)
+
+
+@pytest.mark.parametrize(
+    ("spec", "x", "parameters"),
+    [
+        (dense(1, 1, 1, 1), [[1.0]], [[1.0]] * 3),
+        (diagonal(2, 4, "linear"), [[1.0, 0.5]], [[1.0, 0.0]] * 4),
+        (
+            patches(4, 2, 2, activation="linear"),
+            [[3.0, 0.0, 0.0, 1.0], [6.0, 0.0, 0.0, 2.5]],
+            [[[1.0, 0.0]], [[1.0, 0.0]]],
+        ),
+        # A margin of 1 + 4e-9 on an example with weight: the slack must pay for it.
+        (dense(2, 2, 1), [[1.0, 0.0], [-1.0, 0.0]], [[[1, 0], [-1 - 2e-9, 0]], [[1, 1 + 2e-9]]]),
+    ],
+)
+def test_second_order_claims_satisfy_their_inequality(spec: Spec, x: Any, parameters: Any) -> None:
+    """mu/2 >= r sum lambda K + 2 r^2 sum sigma e^2, s >= ||rho|| r + sum lambda c + 2 sum sigma c^2.
+
+    Recomputed from the claim's sigma with NumPy: e = ||Q||/2 + K r, sigma <= lambda / T.
+    """
+    case = case_of(point_of(spec, x, parameters))
+    finding = second_order_sufficient(case)
+    assert finding is not None
+    assert finding.radius is not None
+    assert finding.slack is not None
+    (claim,) = finding.claims
+    assert isinstance(claim, LocalLowerBound)
+    assert claim.sigma is not None
+    point, problem, r = case.point, case.point.problem, finding.radius
+    weights, sigma = claim.alpha, claim.sigma
+    ones = [s.copy() for s in case.kinks.slopes]
+    rows = np.array(
+        [
+            problem.y[i] * subgradient(spec, point.theta, problem.x[i], [s[i] for s in ones])
+            for i in range(problem.examples)
+        ]
+    )
+    bounds = Expansion.at(case, r)
+    bend = bounds.quadratic / 2 + bounds.cubic * r
+    excess = np.maximum(problem.y * by_hand(spec, point.theta, problem.x)[1] - 1.0, 0.0)
+    reach = np.linalg.norm(rows, axis=1) * r + excess + bend * r**2
+    assert np.all(sigma >= 0.0)
+    assert np.all(sigma * reach <= weights * (1.0 + 1e-9))
+    size = point.theta.size
+    hessian = np.eye(size)
+    eye = np.eye(size)
+    for j in range(size):
+        for k in range(size):
+            both = problem.network.hessian_forms(
+                point.theta, problem.x, case.kinks.slopes, eye[j] + eye[k]
+            )
+            one, two = (
+                problem.network.hessian_forms(point.theta, problem.x, case.kinks.slopes, eye[i])
+                for i in (j, k)
+            )
+            hessian[j, k] -= float((weights * problem.y) @ (both - one - two)) / 2
+    least = float(np.linalg.eigvalsh(hessian + (rows.T * sigma) @ rows)[0])
+    needed = r * float(weights @ bounds.cubic) + 2.0 * r**2 * float(sigma @ bend**2)
+    assert least / 2.0 >= needed
+    rho = float(np.linalg.norm(point.theta - weights @ rows))
+    slack = rho * r + float(weights @ excess) + 2.0 * float(sigma @ excess**2)
+    assert finding.slack >= slack * (1.0 - 1e-6) - 1e-15 * point.objective
+    assert claim.value == point.objective - finding.slack
 
 
 def test_bent_curves_keep_the_margins_to_second_order() -> None:

@@ -65,7 +65,7 @@ MISTAKES: list[tuple[Any, str, str]] = [
     ([FIRST, np.array([True, False, True])], "/1", "found an array of bool, expected floats or"),
     ([FIRST, np.array([7, "8", None], dtype=object)], "/1", "found an array of object"),
     ([FIRST, np.ones(3, dtype=complex)], "/1", "found an array of complex128"),
-    ([FIRST, np.array([1, 2, 2**60 + 1])], "/1", "found an integer beyond 2^53"),
+    ([FIRST, np.array([1, 2, 2**60 + 1])], "/1", "found an integer of 2^53 or more"),
     ([FIRST, np.array([[7.0, np.inf, 9.0]])], "/1/0/1", "found the number inf, expected a finite"),
 ]
 
