@@ -109,7 +109,10 @@ def _cell_optimum(
         for column, out in zip(pattern.T, sign, strict=True):
             margins.append((y * out * column)[:, None] * x)
             cones.append(np.where(column, 1.0, -1.0)[:, None] * x)
-    solved = minimise_group_norm(margins, cones, case.budget)
+    helped = np.zeros(len(y), dtype=bool)
+    for pattern, sign in zip(patterns, signs, strict=True):
+        helped |= np.any(pattern & (y[:, None] * sign > 0.0), axis=1)
+    solved = minimise_group_norm(margins, cones, case.budget) if helped.all() else None
     if solved is None:
         return None
     lengths = [len(s) for s in signs]

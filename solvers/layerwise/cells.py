@@ -159,6 +159,8 @@ def _random_optima(layer: FrozenRest) -> Iterator[FeasiblePoint]:
         trace = network.forward(layer.replaced(rng.normal(size=layer.u.size)), x)
         slopes = tuple((z > 0.0).astype(np.float64) for z in trace.pre)
         rows = layer.slopes_of_margins(slopes)
+        if not bool(np.any(rows != 0.0, axis=1).all()):
+            continue
         best = quadratic_program(rows, sign_constraints(layer, slopes, everywhere), case.budget)
         if best is None:
             continue

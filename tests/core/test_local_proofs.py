@@ -342,7 +342,7 @@ def test_second_order_bounds_hold_where_descents_end(seed: int) -> None:
     ],
 )
 def test_second_order_claims_satisfy_their_inequality(spec: Spec, x: Any, parameters: Any) -> None:
-    """mu/2 >= r sum lambda K + 2 r^2 sum sigma e^2, s >= ||rho|| r + sum lambda c + 2 sum sigma c^2.
+    """mu/2 >= r <lambda, K> + 2 r^2 <sigma, e^2>, s >= ||rho|| r + <lambda, c> + 2 <sigma, c^2>.
 
     Recomputed from the claim's sigma with NumPy: e = ||Q||/2 + K r, sigma <= lambda / T.
     """
