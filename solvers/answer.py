@@ -28,9 +28,9 @@ from solvers.findings import (
     LocalFinding,
     PredictorFinding,
 )
-from solvers.kkt import KktFinding
 from solvers.options import Options
 from solvers.problem import Problem
+from solvers.stationarity import KktFinding
 
 Vector = NDArray[np.float64]
 Json = dict[str, Any]

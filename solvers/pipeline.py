@@ -23,7 +23,6 @@ from solvers.findings import (
     PredictorFinding,
 )
 from solvers.kinks import find_kinks
-from solvers.kkt import KktFinding, kkt_finding
 from solvers.layerwise import layer_findings
 from solvers.optimality.adjacent_cells import adjacent_cells
 from solvers.optimality.case import Case
@@ -37,6 +36,7 @@ from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
 from solvers.problem import Point
 from solvers.search import better_points
+from solvers.stationarity import KktFinding, kkt_finding
 
 LocalTest = Callable[[Case], LocalFinding | None]
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import solvers
-from solvers.kkt import kkt_finding
 from solvers.layerwise import layer_findings
 from solvers.pipeline import LOCAL_TESTS
+from solvers.stationarity import kkt_finding
 
 GLOBAL_BOUNDS = importlib.import_module("solvers.optimality.global_bounds").GLOBAL_BOUNDS
 ROOT = Path(solvers.__file__).parent.parent
@@ -80,7 +80,7 @@ def dependencies(name: str) -> set[str]:
 
 
 def test_the_tree_was_found() -> None:
-    assert {"solvers", "solvers.certification", "solvers.kkt.decide"} <= SOLVERS.keys()
+    assert {"solvers", "solvers.certification", "solvers.stationarity.decide"} <= SOLVERS.keys()
     assert len(SERVICE) > 5
 
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from solvers.certificate import LayerLowerBound
 from solvers.findings import Answer, GlobalFinding, LayerFinding, LocalFinding
-from solvers.kkt import EXPLICIT_LIMIT
 from solvers.layerwise.cells import global_over_cells, local_on_cells
 from solvers.layerwise.frozen import (
     FrozenRest,
@@ -30,6 +29,7 @@ from solvers.layerwise.frozen import (
     segment_witness,
 )
 from solvers.optimality.case import Case
+from solvers.stationarity import EXPLICIT_LIMIT
 
 Matrix = NDArray[np.float64]
 

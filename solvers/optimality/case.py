@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from solvers.budget import Budget
 from solvers.findings import Answer, FeasiblePoint
 from solvers.kinks import Kinks
-from solvers.kkt import KktFinding
 from solvers.options import Options
 from solvers.problem import Point, Problem, exact_half_square
 from solvers.reformulation.neuron_bound import NeuronBound, neuron_bound
 from solvers.reformulation.two_layer import TwoLayer, two_layer
+from solvers.stationarity import KktFinding
 
 Vector = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from solvers.findings import LocalFinding
 from solvers.kinks import Slopes
-from solvers.kkt import ACTIVE
 from solvers.optimality.case import Case
 from solvers.optimality.witness import Path, witness_along
+from solvers.stationarity import ACTIVE
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

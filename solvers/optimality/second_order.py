@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from solvers.certificate import LocalLowerBound
 from solvers.findings import Answer, LocalFinding
-from solvers.kkt import ACTIVE
 from solvers.optimality.case import Case
 from solvers.optimality.smoothness import Expansion, smooth_radius
 from solvers.optimality.witness import Path, witness_along
+from solvers.stationarity import ACTIVE
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

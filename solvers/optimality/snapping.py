@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from solvers.certificate import Claim, DescentWitness, LocalLowerBound
 from solvers.findings import Answer, FeasiblePoint, LocalFinding
 from solvers.kinks import find_kinks
-from solvers.kkt import EXPLICIT_LIMIT, kkt_finding
 from solvers.optimality.case import Case
 from solvers.problem import Point
+from solvers.stationarity import EXPLICIT_LIMIT, kkt_finding
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

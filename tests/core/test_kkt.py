@@ -24,11 +24,11 @@ from solvers.certificate import Kkt, NotKkt
 from solvers.examples import EXAMPLES
 from solvers.findings import Answer
 from solvers.kinks import find_kinks
-from solvers.kkt import KktFinding, kkt_finding
 from solvers.network import Network
 from solvers.options import Options
 from solvers.placing import place
 from solvers.problem import Point
+from solvers.stationarity import KktFinding, kkt_finding
 from tests.core.tools import (
     Spec,
     by_hand,
@@ -47,7 +47,7 @@ from tests.core.tools import (
 
 Matrix = NDArray[np.float64]
 
-DECIDE = import_module("solvers.kkt.decide")
+DECIDE = import_module("solvers.stationarity.decide")
 EXAMPLE_NAMES = [name for name in EXAMPLES if name != "theorem-6.1"]
 
 

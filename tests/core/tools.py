@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from solvers.budget import Budget
 from solvers.kinks import Kinks, find_kinks
-from solvers.kkt import kkt_finding
 from solvers.network import Network
 from solvers.optimality.case import Case
 from solvers.options import Options
 from solvers.placing import place
 from solvers.problem import Point, Problem
+from solvers.stationarity import kkt_finding
 
 Spec = dict[str, Any]
 Array = NDArray[Any]

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from solvers.budget import Budget
 from solvers.errors import BudgetExceeded
-from solvers.kkt.finding import ROUNDING
-from solvers.kkt.multipliers import Master
 from solvers.options import Options
+from solvers.stationarity.finding import ROUNDING
+from solvers.stationarity.multipliers import Master
 from solvers.subdifferential import Subdifferential
 
 Vector = NDArray[np.float64]

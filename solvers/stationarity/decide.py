@@ -27,14 +27,14 @@ from solvers.certificate import Claim, Kkt, NotKkt, SubgradientColumn
 from solvers.errors import BudgetExceeded
 from solvers.findings import Answer
 from solvers.kinks import Kinks, every_pattern_attained
-from solvers.kkt.finding import EXPLICIT_LIMIT, KktFinding, mean_slopes
-from solvers.kkt.gram import gram_coordinates, gram_fit
-from solvers.kkt.multipliers import Master, inner_fit, least_residual, within
-from solvers.kkt.refutation import refutation
-from solvers.kkt.uniqueness import unique_multipliers
 from solvers.nnls import NonnegativeFit
 from solvers.options import Options
 from solvers.problem import Point
+from solvers.stationarity.finding import EXPLICIT_LIMIT, KktFinding, mean_slopes
+from solvers.stationarity.gram import gram_coordinates, gram_fit
+from solvers.stationarity.multipliers import Master, inner_fit, least_residual, within
+from solvers.stationarity.refutation import refutation
+from solvers.stationarity.uniqueness import unique_multipliers
 from solvers.subdifferential import Subdifferential
 
 Vector = NDArray[np.float64]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from solvers.budget import Budget
 from solvers.kinks import Slopes
-from solvers.kkt.finding import ACTIVE, ROUNDING
 from solvers.nnls import NonnegativeFit, nonnegative_least_squares
 from solvers.options import Options
 from solvers.problem import Point
+from solvers.stationarity.finding import ACTIVE, ROUNDING
 from solvers.subdifferential import Subdifferential
 
 Vector = NDArray[np.float64]

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
-from solvers.kkt.finding import ACTIVE, EXPLICIT_LIMIT
-from solvers.kkt.multipliers import Master
+from solvers.stationarity.finding import ACTIVE, EXPLICIT_LIMIT
+from solvers.stationarity.multipliers import Master
 from solvers.subdifferential import Subdifferential
 
 Vector = NDArray[np.float64]
