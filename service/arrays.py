@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import npy
-from solvers.network.pointers import describe
+from solvers.pointers import describe
 
 FloatArray = NDArray[np.float64]
 MAX_DIMENSIONS = 4

@@ -18,7 +18,7 @@ from service.problems import Kinds, Problem
 from service.schemas import MAX_LAYERS, SolveRequest
 from service.settings import Settings, environment_name
 from solvers.errors import MAX_FIELD_ERRORS, FieldError
-from solvers.network.pointers import describe, field_errors
+from solvers.pointers import describe, field_errors
 
 Reader = Callable[[Any], Any]
 LOCAL_DEPTH = 64

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.errors import InputError
-from solvers.network.pointers import describe
+from solvers.pointers import describe
 
 Array = NDArray[Any]
 

@@ -27,10 +27,11 @@ from solvers.dataset import parse_dataset
 from solvers.errors import InputError
 from solvers.findings import Answer, GlobalFinding, LayerFinding, LocalFinding, Verdict
 from solvers.kinks import has_zero_input, has_zero_neuron
-from solvers.network import Network, field_errors
+from solvers.network import Network
 from solvers.options import Options
 from solvers.pipeline import Progress, close_under_implication, run
 from solvers.placing import Placement, place
+from solvers.pointers import field_errors
 from solvers.problem import Problem
 from solvers.theorems import TheoremNote, theorems_that_apply
 from solvers.wording import summary, termination

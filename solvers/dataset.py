@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from solvers.arrays import finite, number_row, numbers, widened
 from solvers.errors import InputError
-from solvers.network import Network, describe
+from solvers.network import Network
+from solvers.pointers import describe
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

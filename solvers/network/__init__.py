@@ -3,7 +3,6 @@
 from solvers.network.building import MAX_SIZE
 from solvers.network.layers import Convolution, Dense, Diagonal, Layer, Shared
 from solvers.network.network import Arrays, Network, Slopes, Trace
-from solvers.network.pointers import describe, field_errors, pointer_from_location
 from solvers.network.shapes import Array
 from solvers.network.specification import MAX_DEPTH, NetworkSpec, homogeneous_part, parse
 
@@ -21,9 +20,6 @@ __all__ = [
     "Shared",
     "Slopes",
     "Trace",
-    "describe",
-    "field_errors",
     "homogeneous_part",
     "parse",
-    "pointer_from_location",
 ]

@@ -15,7 +15,6 @@ import numpy as np
 
 from solvers.errors import InputError
 from solvers.network.layers import Convolution, Dense, Diagonal, Layer, Shared
-from solvers.network.pointers import describe
 from solvers.network.specification import (
     MAX_DEPTH,
     Convolution2dSpec,
@@ -29,6 +28,7 @@ from solvers.network.specification import (
     LayersSpec,
     NetworkSpec,
 )
+from solvers.pointers import describe
 
 MAX_SIZE = 50_000_000
 """Default limit for the number of parameters and for the width of every layer."""

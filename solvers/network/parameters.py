@@ -9,8 +9,8 @@ import numpy as np
 
 from solvers.arrays import finite, number_row, numbers, widened
 from solvers.errors import FieldError, InputError
-from solvers.network.pointers import describe
 from solvers.network.shapes import Array, Parameters
+from solvers.pointers import describe
 
 Shape = tuple[int, ...]
 

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from solvers.errors import InputError
-from solvers.network.pointers import describe, field_errors
+from solvers.pointers import describe, field_errors
 
 MAX_DEPTH = 64
 

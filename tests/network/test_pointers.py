@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from solvers.errors import FieldError
-from solvers.network import NetworkSpec, describe, field_errors, pointer_from_location
+from solvers.network import NetworkSpec
+from solvers.pointers import describe, field_errors, pointer_from_location
 
 
 class Request(BaseModel):
