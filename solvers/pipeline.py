@@ -29,6 +29,7 @@ from solvers.optimality.case import Case
 from solvers.optimality.descent import first_order_descent, nearby_cells
 from solvers.optimality.fixed_signs import fixed_signs
 from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
+from solvers.optimality.growing_neuron import growing_neuron
 from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
 from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.snapping import carried_back, snapped_case
@@ -45,6 +46,7 @@ LOCAL_TESTS: tuple[LocalTest, ...] = (
     sign_cells,
     first_order_descent,
     adjacent_cells,
+    growing_neuron,
     second_order_sufficient,
     second_order_necessary,
     nearby_cells,

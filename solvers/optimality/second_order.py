@@ -232,7 +232,7 @@ def bent_curve(
     """Theta + t d + t^2 e, with e keeping the active margins to second order, and the kinks."""
     active = case.point.excess <= ACTIVE
     rows = np.vstack([gradients[active], kept])
-    bend = _bend(case, rows, np.concatenate([-0.5 * forms[active], np.zeros(len(kept))]))
+    bend = held_margins(case, rows, np.concatenate([-0.5 * forms[active], np.zeros(len(kept))]))
 
     def path(distance: float) -> Vector | None:
         if bend is None:
@@ -242,7 +242,7 @@ def bent_curve(
     return path
 
 
-def _bend(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
+def held_margins(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
     """E with rows e >= wanted and small <theta, e>: least squares, else a linear program."""
     if len(rows) == 0:
         return np.zeros(case.point.theta.size)
