@@ -105,6 +105,19 @@ class GlobalLowerBound:
 
 
 @dataclass(frozen=True)
+class CellBound:
+    """The curvature bound on one cell: signs of the open pre-activations, weights and sigma.
+
+    ``examples`` (k) names the margin of each constraint, -1 for a sign constraint.
+    """
+
+    signs: tuple[float, ...]
+    examples: NDArray[np.int64]
+    weights: Vector
+    sigma: Vector
+
+
+@dataclass(frozen=True)
 class LocalLowerBound:
     """local_lower_bound: every feasible point within ``radius`` has objective >= ``value``.
 
@@ -121,6 +134,7 @@ class LocalLowerBound:
     center: Vector | None = None
     center_radius: float | None = None
     leaves: tuple[NeuronLeaf, ...] = ()
+    cells: tuple[CellBound, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from solvers.optimality.descent import first_order_descent, nearby_cells
 from solvers.optimality.fixed_signs import fixed_signs
 from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
 from solvers.optimality.growing_neuron import growing_neuron
+from solvers.optimality.kinked_cells import kinked_cells
 from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
 from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.snapping import carried_back, snapped_case
@@ -49,6 +50,7 @@ LOCAL_TESTS: tuple[LocalTest, ...] = (
     growing_neuron,
     second_order_sufficient,
     second_order_necessary,
+    kinked_cells,
     nearby_cells,
 )
 """Cheap and conclusive first; each answers or stays silent."""

@@ -6,14 +6,7 @@ with |R_i| <= K_i ||d||^3. With H = I - sum lambda_i Q_i:
 *no*: a direction d with J_i d = 0 where lambda_i > 0, J_i d >= 0 on the other active examples and
 d'H d < 0, bent by e with J_i e = -1/2 d'Q_i d so that the margins stay, descends like t^2.
 
-*yes*, with a radius: let c_i = q_i - 1, e_i = ||Q_i||/2 + K_i r, T_i = ||J_i|| r + c_i + e_i r^2,
-sigma_i = lambda_i / T_i, mu a lower bound on the least eigenvalue of H + sum sigma_i J_i J_i'. If
-mu/2 >= r sum lambda_i K_i + 2 r^2 sum sigma_i e_i^2 then every feasible point within r has
-
-    f >= f(theta) - (||rho|| r + sum lambda_i c_i + 2 sum sigma_i c_i^2).
-
-(f is quadratic; put J_i d = t_i - c_i - 1/2 d'Q_i d - R_i with 0 <= t_i = q_i(theta + d) - 1 <= T_i
-and use lambda_i t_i >= sigma_i t_i^2 >= sigma_i/2 (J_i d)^2 - sigma_i (c_i + 1/2 d'Q_i d + R_i)^2.)
+*yes*, with a radius: the curvature bound (see :mod:`solvers.optimality.curvature_bound`).
 """
 
 from __future__ import annotations
@@ -29,7 +22,8 @@ from numpy.typing import NDArray
 from solvers.certificate import LocalLowerBound
 from solvers.findings import Answer, LocalFinding
 from solvers.optimality.case import Case
-from solvers.optimality.smoothness import Expansion, smooth_radius
+from solvers.optimality.curvature_bound import Cell, curvature_bound
+from solvers.optimality.smoothness import smooth_radius
 from solvers.optimality.witness import Path, witness_along
 from solvers.stationarity import ACTIVE
 
@@ -39,9 +33,6 @@ Matrix = NDArray[np.float64]
 _MAX_PARAMETERS = 1200
 _CURVED = 1e-7
 """A curvature below minus this is worth a witness curve."""
-_UP = 1.0 + 1e-9
-_ROUNDING = 1e-13
-"""Relative rounding of the residual theta - sum lambda_i J_i, generously."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +100,16 @@ def second_order_sufficient(case: Case) -> LocalFinding | None:
     if not largest >= case.resolution:
         case.tried.append("a pre-activation changes sign within the resolution")
         return None
-    curvature = _Curvature(case)
+    cell = _smooth_cell(case)
     radius = min(largest, case.point.norm)
     while radius >= case.resolution:
         case.budget.check()
-        proved = _proof_at(case, curvature, radius)
-        if proved is not None and case.slack_is_small(proved[0], radius):
-            slack, sigma = proved
+        proved = curvature_bound(case, cell, radius)
+        if proved is not None and case.slack_is_small(proved.slack, radius):
+            slack = proved.slack
             value = case.point.objective - slack
+            sigma = np.zeros(len(case.kkt.multipliers))
+            sigma[cell.examples] = proved.sigma
             claim = LocalLowerBound(
                 case.point.theta, radius, value, "second-order", case.kkt.multipliers, sigma
             )
@@ -133,32 +126,17 @@ def second_order_sufficient(case: Case) -> LocalFinding | None:
     return None
 
 
-def _proof_at(case: Case, curvature: _Curvature, radius: float) -> tuple[float, Vector] | None:
-    """Slack and sigma (n) if the inequality of the docstring holds at ``radius``."""
-    multipliers = case.kkt.multipliers
-    used = np.flatnonzero(multipliers > 0.0)
-    rows = curvature.gradients[used]
-    lengths = np.linalg.norm(rows, axis=1) * _UP
-    excess = case.point.excess[used] * _UP
-    expansion = Expansion.at(case, radius)
-    cubic = expansion.cubic[used]
-    bend = expansion.quadratic[used] / 2 + cubic * radius
-    reach = lengths * radius + excess + bend * radius**2
-    sigma = multipliers[used] / (reach * _UP)
-    matrix = curvature.hessian + (rows.T * sigma) @ rows
-    values = scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])
-    noise = 1e-12 * (1.0 + float(np.abs(matrix).sum(axis=1).max()))
-    least = float(values[0]) - noise
-    needed = radius * float(multipliers[used] @ cubic)
-    needed += 2.0 * radius**2 * float(sigma @ bend**2)
-    if not least / 2.0 >= needed * _UP:
-        return None
-    rounding = _ROUNDING * (case.point.norm + float(multipliers[used] @ lengths))
-    slack = (case.kkt.residual + rounding) * radius + float(multipliers[used] @ excess)
-    slack += 2.0 * float(sigma @ excess**2) + 4.0 * 2.0**-53 * case.point.objective
-    full = np.zeros(len(multipliers))
-    full[used] = sigma
-    return slack * _UP, full
+def _smooth_cell(case: Case) -> Cell:
+    curvature = _Curvature(case)
+    used = np.flatnonzero(case.kkt.multipliers > 0.0)
+    return Cell(
+        curvature.gradients[used],
+        case.kkt.multipliers[used],
+        case.point.excess[used],
+        used,
+        curvature.hessian,
+        case.kkt.residual,
+    )
 
 
 def second_order_necessary(case: Case) -> LocalFinding | None:

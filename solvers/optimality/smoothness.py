@@ -20,17 +20,38 @@ Vector = NDArray[np.float64]
 _UP = 1.0 + 1e-9
 
 
-def smooth_radius(case: Case) -> float:
-    """A radius within which no pre-activation that can reach the output changes sign."""
+Masks = tuple[NDArray[np.bool_], ...]
+
+
+def open_signs(case: Case, distance: float) -> Masks:
+    """Relevant pre-activations (n x k_l each) that may vanish within ``distance``, first order."""
+    point = case.point
+    network, trace = point.problem.network, point.trace
+    errors = network.forward_error(point.theta, point.problem.x)[0]
+    found = []
+    for index, (z, kinked) in enumerate(zip(trace.pre, case.kinks.free, strict=True)):
+        part = network.slices[index]
+        _, seen = connection_norms(network, index, point.theta[part], trace.post[index])
+        reach = network.layers[index].operator_norm_factor * distance * seen
+        near = (np.abs(z) - errors[index] <= reach) & (seen > 0.0)
+        found.append((near & network.reaches_output()[index]) | kinked)
+    return tuple(found)
+
+
+def smooth_radius(case: Case, ignored: Masks | None = None) -> float:
+    """A radius within which no pre-activation that can reach the output changes sign.
+
+    Those in the masks ``ignored`` may change theirs.
+    """
     if case.point.problem.network.is_linear:
         return np.inf
     high = case.point.norm
-    if _signs_fixed(case, high):
+    if _signs_fixed(case, high, ignored):
         return high
     low = 0.0
     for _ in range(60):
         middle = 0.5 * (low + high) if low > 0.0 else high * 0.1
-        if _signs_fixed(case, middle):
+        if _signs_fixed(case, middle, ignored):
             low = middle
         else:
             high = middle
@@ -39,7 +60,7 @@ def smooth_radius(case: Case) -> float:
     return low
 
 
-def _signs_fixed(case: Case, radius: float) -> bool:
+def _signs_fixed(case: Case, radius: float, ignored: Masks | None) -> bool:
     """Whether every relevant pre-activation keeps its sign on the whole ball."""
     point = case.point
     network, trace = point.problem.network, point.trace
@@ -55,12 +76,16 @@ def _signs_fixed(case: Case, radius: float) -> bool:
         change = factor * radius * (seen + moved[:, None]) + weights * moved[:, None]
         touched = layer.apply(np.ones(layer.size), live.astype(np.float64)) > 0.0
         relevant = touched & reaches[index]
+        if ignored is not None:
+            relevant &= ~ignored[index]
         if bool(np.any(relevant & (np.abs(z) - errors[index] <= change * _UP))):
             return False
         size = np.linalg.norm(inputs, axis=1)
         whole = factor * float(np.linalg.norm(point.theta[part]))
         moved = (factor * radius * (size + moved) + whole * moved) * _UP
         live = (z > 0.0) & touched
+        if ignored is not None:
+            live |= ignored[index]
     return True
 
 
