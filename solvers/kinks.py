@@ -76,7 +76,8 @@ class Kinks:
 def find_kinks(network: Network, theta: Array, trace: Trace, *, tolerance: float) -> Kinks:
     """Kinks at ``theta`` (p), given its forward ``trace`` over n examples.
 
-    ``tolerance`` is relative to ||w_j|| ||input||, both restricted to the neuron's connections.
+    ``tolerance`` is relative to ||w_j|| ||input||, both restricted to the neuron's connections. A
+    pre-activation whose sign rounding could have changed counts as a kink at any tolerance.
     """
     hidden = network.depth - 1
     if network.is_linear:
@@ -86,12 +87,13 @@ def find_kinks(network: Network, theta: Array, trace: Trace, *, tolerance: float
     live = trace.post[0] != 0.0
     free, slopes, depths = [], [], []
     reaches = network.reaches_output()
+    errors = network.forward_error(theta, trace.post[0])[0]
     for index in range(hidden):
         layer, part = network.layers[index], network.slices[index]
         z, inputs = trace.pre[index], trace.post[index]
         weight_norms, input_norms = connection_norms(network, index, theta[part], inputs)
         touched = layer.apply(np.ones(layer.size), live.astype(np.float64)) > 0.0
-        near = np.abs(z) <= tolerance * weight_norms * input_norms
+        near = np.abs(z) <= np.maximum(tolerance * weight_norms * input_norms, errors[index])
         kinked = near & touched
         active = (z > 0.0) & ~near
         live = active | kinked

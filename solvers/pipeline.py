@@ -133,7 +133,7 @@ def run(
 def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
     """The first local test that answers; a global optimum is a local one."""
     if found.answer is Answer.YES and found.lower_bound is not None:
-        slack = max(0.0, case.point.objective - found.lower_bound)
+        slack = case.slack_above(found.lower_bound)
         return LocalFinding(
             Answer.YES,
             "global",

@@ -11,6 +11,7 @@ Shapes: n examples, d inputs (with the constant feature, if there is one), p par
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -162,6 +163,17 @@ class Point:
         return float(np.linalg.norm(self.theta))
 
     @cached_property
+    def gradient_bounds(self) -> tuple[Vector, Vector]:
+        """Bounds (n each) on every subgradient's norm and on its rounding error."""
+        return self.problem.network.gradient_bounds(self.theta, self.problem.x)
+
+    def residual_error(self, multipliers: Vector) -> float:
+        """How far the computed theta - sum lambda_i h_i can be from the exact one."""
+        sizes, errors = self.gradient_bounds
+        rounding = (len(multipliers) + 4) * 2.0**-53
+        return float(multipliers @ (errors + rounding * sizes)) + 4.0 * 2.0**-53 * self.norm
+
+    @cached_property
     def excess(self) -> Vector:
         """``max(q_i - 1, 0)`` (n), from exact margins where those are cheap."""
         exact = self.problem.exact_margins(self.theta)
@@ -174,8 +186,15 @@ _EXACT_SUM_LIMIT = 200_000
 
 
 def exact_half_square(theta: Vector) -> Fraction:
-    """1/2 ||theta||^2 exactly (for very long vectors, a proved upper bound within 1e-12)."""
+    """1/2 ||theta||^2 exactly (for very long vectors, correctly rounded to a double).
+
+    Long vectors: Dekker's splitting makes the squares exact sums of three doubles, and
+    :func:`math.fsum` rounds the exact sum of all of them once.
+    """
     if theta.size <= _EXACT_SUM_LIMIT:
         return exact_square_sum(theta) / 2
-    rough = float(np.dot(theta, theta))
-    return Fraction(rough * (1.0 + 1e-12)) / 2
+    split = theta * 134217729.0
+    high = split - (split - theta)
+    low = theta - high
+    parts = np.concatenate([high * high, 2.0 * high * low, low * low])
+    return Fraction(math.fsum(parts)) / 2

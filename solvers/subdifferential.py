@@ -27,8 +27,6 @@ _MAX_COMBINATIONS = 4096
 _SAMPLES = 64
 _STEPS = (1e-5, 1e-7)
 """Moves, relative to ||theta||, at which sampled patterns are read."""
-CHUNK = 4_000_000
-"""Numbers of an explicit block of gradients."""
 
 
 class Subdifferential:
@@ -59,23 +57,9 @@ class Subdifferential:
         return bool(self.kinks.layers_per_example.max(initial=0) <= 1)
 
     @cached_property
-    def row_norms(self) -> Vector:
-        """Upper bounds on the norms of each example's subgradients, from two vertices (n)."""
-        low = self._norms(self.kinks.slopes)
-        return low + self._norms(self.kinks.filled(1.0)) if self.kinks.weighty_count else low
-
-    def _norms(self, slopes: Slopes) -> Vector:
-        """Norms of the subgradients at the given slopes (n), a few examples at a time."""
-        chunk = max(1, CHUNK // self.point.theta.size)
-        starts = range(0, len(self._y), chunk)
-        parts = [np.arange(a, min(a + chunk, len(self._y))) for a in starts]
-        norms = [np.linalg.norm(self.gradients(slopes, part), axis=1) for part in parts]
-        return np.concatenate(norms)
-
-    @cached_property
     def scale(self) -> float:
-        """The largest subgradient norm."""
-        return float(self.row_norms.max(initial=0.0))
+        """A bound on the largest subgradient norm."""
+        return float(self.point.gradient_bounds[0].max(initial=0.0))
 
     def key(self, slopes: Slopes, example: int) -> tuple[float, ...]:
         """The slopes at the example's kinks, in a fixed order."""

@@ -43,6 +43,7 @@ from solvers.network.shapes import (
     RawExamples,
 )
 from solvers.network.specification import Activation, NetworkSpec, parse
+from solvers.norms import row_norms
 
 Arrays = tuple[Array, ...]
 Slopes = Arrays
@@ -199,6 +200,33 @@ class Network:
             error = layer_error(layer, u, a, z, error)
             errors.append(error)
         return tuple(errors[:-1]), errors[-1][:, 0]
+
+    def gradient_bounds(self, theta: Parameters, X: Examples) -> tuple[PerExample, PerExample]:
+        """Bounds on the norms of the rows of :meth:`gradients`, and on their rounding errors.
+
+        Both (n,) and valid for all slopes in [0, 1]. The gradient in layer l is made of products
+        of a backpropagated signal and a layer input, so it is at most c_l ||g|| ||a||, c_l the
+        operator-norm factor, with g and a replaced by what absolute values give; its error
+        comes from those of g and of a, each bounded as in :meth:`forward_error`.
+        """
+        trace = self.forward(theta, X)
+        hidden, _ = self.forward_error(theta, X)
+        input_errors = (np.zeros_like(X), *hidden)
+        signal = np.ones((len(X), 1))
+        sizes, errors = np.zeros(len(X)), np.zeros(len(X))
+        terms = sum(layer.fan_in + layer.outputs for layer in self.layers) + 8
+        gamma = terms * 2.0**-53 / (1.0 - terms * 2.0**-53)
+        weighted = list(self._weighted(theta))
+        for index in reversed(range(self.depth)):
+            layer, u = weighted[index]
+            factor = layer.operator_norm_factor * (1.0 + 1e-9)
+            g = row_norms(signal)
+            a, e = row_norms(trace.post[index]), row_norms(input_errors[index])
+            sizes += factor * g * (a + e)
+            errors += factor * g * (2.0 * gamma * (a + e) + e)
+            if index:
+                signal = layer.adjoint(np.abs(u), signal)
+        return sizes, errors * (1.0 + 1e-6)
 
     def sign_pattern(self, theta: Parameters, X: Examples) -> Arrays:
         """Signs (-1, 0, 1) of the computed pre-activations, per hidden layer."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.budget import Budget
+from solvers.exact import float_above
 from solvers.findings import Answer, FeasiblePoint
 from solvers.kinks import Kinks
 from solvers.options import Options
@@ -92,6 +93,10 @@ class Case:
             self.options,
             self.budget,
         )
+
+    def slack_above(self, value: float) -> float:
+        """Objective - value, rounded up and not below zero."""
+        return max(0.0, float_above(self.point.exact_objective - Fraction(value)))
 
     @property
     def refuted_as_kkt(self) -> bool:

@@ -119,7 +119,11 @@ def _descent_in_cell(case: Case, slopes: Slopes) -> Vector | None:
     norms = np.linalg.norm(stacked, axis=1)
     stacked = stacked[norms > 0.0] / norms[norms > 0.0, None]
     solved = scipy.optimize.linprog(
-        point.theta / point.norm, A_ub=-stacked, b_ub=np.zeros(len(stacked)), bounds=(-1.0, 1.0)
+        point.theta / point.norm,
+        A_ub=-stacked,
+        b_ub=np.zeros(len(stacked)),
+        bounds=(-1.0, 1.0),
+        options={"time_limit": max(0.05, case.budget.remaining)},
     )
     if not solved.success:
         return None

@@ -47,7 +47,7 @@ def fixed_signs(case: Case) -> LocalFinding | None:
         )
         return None
     alpha, value = pattern_bound(case)
-    slack = max(0.0, point.objective - value)
+    slack = case.slack_above(value)
     if value > point.objective * (1.0 + 1e-12):
         raise ContradictionError("the point lies below a proved local bound")
     if not case.slack_is_small(slack, radius):

@@ -58,7 +58,7 @@ def fully_connected_linear(case: Case) -> list[Bound]:
     depth = problem.network.depth
     signed = problem.y[:, None] * problem.x
     bounds = []
-    for alpha, beta in ((case.kkt.multipliers, None), _svm(signed)):
+    for alpha, beta in ((case.kkt.multipliers, None), _svm(case, signed)):
         norm = float(combination_norms(signed, alpha[:, None])[0])
         if not norm > 0.0:
             continue
@@ -71,8 +71,8 @@ def fully_connected_linear(case: Case) -> list[Bound]:
     return bounds
 
 
-def _svm(signed: NDArray[np.float64]) -> tuple[Vector, Vector | None]:
-    solved = hard_margin_svm(signed)
+def _svm(case: Case, signed: NDArray[np.float64]) -> tuple[Vector, Vector | None]:
+    solved = hard_margin_svm(signed, case.budget)
     if solved is None:
         return np.zeros(len(signed)), None
     beta, alpha = solved

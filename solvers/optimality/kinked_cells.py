@@ -21,7 +21,12 @@ from solvers.findings import Answer, LocalFinding
 from solvers.kinks import Slopes
 from solvers.nnls import nonnegative_least_squares
 from solvers.optimality.case import Case
-from solvers.optimality.curvature_bound import Cell, CurvatureBound, curvature_bound
+from solvers.optimality.curvature_bound import (
+    Cell,
+    CurvatureBound,
+    curvature_bound,
+    lagrangian_rounding,
+)
 from solvers.optimality.smoothness import open_signs, smooth_radius
 from solvers.stationarity import ACTIVE
 
@@ -74,13 +79,24 @@ def kinked_cells(case: Case) -> LocalFinding | None:
     radius = largest
     while radius >= case.resolution:
         case.budget.check()
-        bounds = [curvature_bound(case, cell, radius) for _, cell in cells]
-        if all(b is not None and case.slack_is_small(b.slack, radius) for b in bounds):
-            proved = [b for b in bounds if b is not None]
-            return _finding(case, radius, [(s, c) for s, c in cells], proved)
+        bounds = _bounds(case, [cell for _, cell in cells], radius)
+        if bounds is not None:
+            return _finding(case, radius, cells, bounds)
         radius *= 0.5
     case.tried.append("some adjacent cell has no curvature bound")
     return None
+
+
+def _bounds(case: Case, cells: list[Cell], radius: float) -> list[CurvatureBound] | None:
+    """The bound of every cell at ``radius``, or None as soon as one has none."""
+    found = []
+    for cell in cells:
+        case.budget.check()
+        bound = curvature_bound(case, cell, radius)
+        if bound is None or not case.slack_is_small(bound.slack, radius):
+            return None
+        found.append(bound)
+    return found
 
 
 def _combinations(
@@ -132,6 +148,7 @@ def _cell(case: Case, cell: _Signs, places: list[tuple[int, int, int]]) -> Cell:
         heights[used],
         owners[used],
         np.eye(point.theta.size) - form,
+        lagrangian_rounding(case, multipliers),
         fit.norm,
     )
 

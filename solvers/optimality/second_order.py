@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from solvers.certificate import LocalLowerBound
 from solvers.findings import Answer, LocalFinding
 from solvers.optimality.case import Case
-from solvers.optimality.curvature_bound import Cell, curvature_bound
+from solvers.optimality.curvature_bound import Cell, curvature_bound, lagrangian_rounding
 from solvers.optimality.smoothness import smooth_radius
 from solvers.optimality.witness import Path, witness_along
 from solvers.stationarity import ACTIVE
@@ -31,6 +31,7 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 _MAX_PARAMETERS = 1200
+_MAX_WORK = 500_000_000
 _CURVED = 1e-7
 """A curvature below minus this is worth a witness curve."""
 
@@ -66,12 +67,17 @@ class _Curvature:
 
 
 def _applicable(case: Case, *, at_kinks: bool) -> bool:
+    point = case.point
     if case.kkt.answer is Answer.NO:
         return False
     if case.point.theta.size > _MAX_PARAMETERS:
         case.tried.append(
             f"no second-order test: {case.point.theta.size} parameters, limit {_MAX_PARAMETERS}"
         )
+        return False
+    rows = point.problem.examples + case.kinks.count
+    if rows * point.theta.size * min(rows, point.theta.size) > _MAX_WORK:
+        case.tried.append("no second-order test: too many constraints and parameters")
         return False
     if case.kinks.count and not at_kinks:
         case.tried.append("no smooth second-order test: some pre-activations are zero")
@@ -135,6 +141,7 @@ def _smooth_cell(case: Case) -> Cell:
         case.point.excess[used],
         used,
         curvature.hessian,
+        lagrangian_rounding(case, case.kkt.multipliers),
         case.kkt.residual,
     )
 
@@ -230,6 +237,10 @@ def held_margins(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
         return exact
     box = 10.0 * (1.0 + float(np.abs(exact).max()))
     solved = scipy.optimize.linprog(
-        case.point.theta, A_ub=-rows, b_ub=-wanted, bounds=[(-box, box)] * rows.shape[1]
+        case.point.theta,
+        A_ub=-rows,
+        b_ub=-wanted,
+        bounds=[(-box, box)] * rows.shape[1],
+        options={"time_limit": max(0.05, case.budget.remaining)},
     )
     return np.asarray(solved.x) if solved.success else None

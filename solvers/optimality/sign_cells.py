@@ -74,7 +74,7 @@ def sign_cells(case: Case) -> LocalFinding | None:
         return None
     alpha = case.kkt.multipliers / (largest * (1.0 + 2.0**-51))
     value = sum_below(alpha)
-    slack = max(0.0, point.objective - value)
+    slack = case.slack_above(value)
     if value > point.objective * (1.0 + 1e-12):
         raise ContradictionError("the point lies below a proved local bound")
     if not case.slack_is_small(slack, radius):

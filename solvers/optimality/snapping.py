@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.certificate import Claim, DescentWitness, LocalLowerBound
+from solvers.exact import float_above
 from solvers.findings import Answer, FeasiblePoint, LocalFinding
 from solvers.kinks import find_kinks
 from solvers.optimality.case import Case
-from solvers.problem import Point
+from solvers.problem import Point, exact_half_square
 from solvers.stationarity import EXPLICIT_LIMIT, kkt_finding
 
 Vector = NDArray[np.float64]
@@ -28,6 +29,7 @@ Matrix = NDArray[np.float64]
 _EXACT_ENOUGH = 1e-15
 """Complementarity, relative to the objective, that needs no snapping."""
 _STEPS = 4
+_UP = 1.0 + 1e-15
 
 
 def snapped_case(case: Case) -> Case:
@@ -103,7 +105,11 @@ def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding 
         return finding
     origin = case.point
     distance = float(np.linalg.norm(near.point.theta - origin.theta)) * (1.0 + 1e-9)
-    above = max(0.0, float(origin.exact_objective - near.point.exact_objective))
+    above = max(0.0, float_above(origin.exact_objective - near.point.exact_objective))
+    if finding.answer is Answer.NO and not all(
+        exact_half_square(w.theta) < origin.exact_objective for w in finding.witness
+    ):
+        return None
     witness = tuple(
         FeasiblePoint(w.theta, float(np.linalg.norm(w.theta - origin.theta)), w.objective)
         for w in finding.witness
@@ -117,8 +123,8 @@ def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding 
             return None
     return replace(
         finding,
-        radius=None if finding.radius is None else finding.radius - distance,
-        slack=None if finding.slack is None else finding.slack + above,
+        radius=None if finding.radius is None else (finding.radius - distance) / _UP,
+        slack=None if finding.slack is None else (finding.slack + above) * _UP,
         witness=witness,
         robust_radius=None
         if finding.robust_radius is None
@@ -134,7 +140,7 @@ def _about(theta: Vector, claim: Claim, distance: float) -> Claim:
         return replace(
             claim,
             theta=theta,
-            radius=claim.radius - distance,
+            radius=(claim.radius - distance) / _UP,
             center=claim.theta,
             center_radius=claim.radius,
         )

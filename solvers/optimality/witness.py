@@ -94,8 +94,8 @@ def _reaches_resolution(
 
 
 def _finding(origin: Reference, accepted: list[FeasiblePoint], method: str) -> LocalFinding:
-    norms = [origin.candidate_norm(c) for c in accepted]
-    robust = max(origin.norm - norm for norm in norms) * (1.0 - 1e-9)
+    gains = [2.0 * origin.decrease(c) / (origin.norm + origin.candidate_norm(c)) for c in accepted]
+    robust = max(gains) * (1.0 - 1e-12)
     kept = tuple(accepted)
     claim = DescentWitness(origin.theta, tuple(c.theta for c in kept), origin.layer)
     return LocalFinding(

@@ -59,18 +59,17 @@ def hard_margin_svm(rows: Matrix, budget: Budget | None = None) -> tuple[Vector,
     scale = float(sizes.max())
     if not float(sizes.min()) > 0.0 or not np.isfinite(scale):
         return None
-    pair = _by_working_sets(rows / scale, budget)
+    pair = _by_working_sets(rows / scale, budget or Budget(time_limit=np.inf))
     return None if pair is None else (pair.beta / scale, pair.alpha / scale / scale)
 
 
-def _by_working_sets(z: Matrix, budget: Budget | None) -> _Pair | None:
+def _by_working_sets(z: Matrix, budget: Budget) -> _Pair | None:
     n = len(z)
     chosen = np.zeros(n, dtype=bool)
     chosen[np.linspace(0, n - 1, min(n, _WORKING_SET)).astype(np.int64)] = True
     while True:
-        if budget is not None:
-            budget.check()
-        pair = _solve(z[chosen])
+        budget.check()
+        pair = _solve(z[chosen], budget)
         if pair is None:
             return None
         margins = z @ pair.beta
@@ -82,21 +81,21 @@ def _by_working_sets(z: Matrix, budget: Budget | None) -> _Pair | None:
         chosen[violated[np.argsort(margins[violated])[: _WORKING_SET // 4]]] = True
 
 
-def _solve(z: Matrix) -> _Pair | None:
-    weights = _cone_weights(z)
+def _solve(z: Matrix, budget: Budget) -> _Pair | None:
+    weights = _cone_weights(z, budget)
     if weights is None:
         return None
     pairs = (_pair(z, weights @ z, weights), _refined(z, weights > 0.0))
     return min((pair for pair in pairs if pair is not None), key=lambda p: p.gap, default=None)
 
 
-def _cone_weights(z: Matrix) -> Vector | None:
+def _cone_weights(z: Matrix, budget: Budget) -> Vector | None:
     """Weights (n) of the convex combination of least norm, or None where that norm is zero."""
     tau = 1.0
     for _ in range(_PASSES):
         lifted = np.column_stack([z, np.full(len(z), tau)])
         target = np.append(np.zeros(z.shape[1]), tau)
-        weights = nonnegative_least_squares(lifted, target).weights
+        weights = nonnegative_least_squares(lifted, target, budget.check).weights
         total = float(weights.sum())
         if not total > 0.0:
             return None

@@ -98,7 +98,10 @@ class Columns:
 
 def within(master: Master, costs: Vector, point: Point, options: Options) -> bool:
     """Whether a fit meets both tolerances, with room for rounding."""
-    near = master.fit.norm <= (options.kkt_tolerance - ROUNDING) * point.norm
+    multipliers = np.zeros(len(costs))
+    np.add.at(multipliers, master.examples, master.fit.weights)
+    error = point.residual_error(multipliers)
+    near = master.fit.norm + error <= options.kkt_tolerance * point.norm
     budget = (options.complementarity_tolerance - ROUNDING) * point.norm**2
     return near and master.complementarity(costs) <= budget
 

@@ -27,10 +27,11 @@ def refutation(
     rho, price = master.fit.residual, master.price(costs)
     if not master.fit.norm > 0.0:
         return None
-    noise = ROUNDING * sub.row_norms * master.fit.norm
-    noise += (
-        options.kink_tolerance * sub.row_norms * master.fit.norm * (sub.kinks.weighty_count > 0)
-    )
+    sizes, errors = sub.point.gradient_bounds
+    rounding = errors + (theta.size + 8) * 2.0**-53 * sizes
+    noise = rounding * master.fit.norm
+    if sub.kinks.weighty_count:
+        noise = noise + options.kink_tolerance * sizes * master.fit.norm
     try:
         room = sub.least_product(-rho, budget) + price * costs
         gain = sub.point.problem.network.depth * sub.point.margins
@@ -40,7 +41,7 @@ def refutation(
     except BudgetExceeded:
         return None
     length = float(np.linalg.norm(direction))
-    strict = worst - ROUNDING * sub.row_norms * length >= -price * costs
+    strict = worst - rounding * length >= -price * costs
     bound = options.kkt_tolerance * size * length
     bound += price * options.complementarity_tolerance * size**2
     steep = float(theta @ direction) < -bound * (1.0 + 1e-9) - ROUNDING * size * length

@@ -31,10 +31,10 @@ def unique_multipliers(sub: Subdifferential, master: Master, costs: Vector) -> b
     norms = np.linalg.norm(stacked, axis=1)
     kept = norms > 1e-12 * sub.scale
     kept[: len(base)] = True
-    if np.linalg.matrix_rank(stacked[kept] / norms[kept, None], tol=1e-9) == int(kept.sum()):
-        return True
     if sub.kinks.layers_per_example[active].max(initial=0) > 1:
         return None
+    if np.linalg.matrix_rank(stacked[kept] / norms[kept, None], tol=1e-9) == int(kept.sum()):
+        return True
     return _by_linear_program(master, sub, active, base, parts, owners)
 
 

@@ -114,12 +114,12 @@ def test_generators_are_linear_in_the_slopes(spec: Spec, seed: int) -> None:
 
 @pytest.mark.parametrize("spec", TWO_LAYERS)
 @for_seeds(6)
-def test_row_norms_bound_every_vertex(spec: Spec, seed: int) -> None:
+def test_gradient_bounds_cover_every_vertex(spec: Spec, seed: int) -> None:
     """At depth 2 without sharing ||h||^2 is increasing in the slopes, so the bound holds."""
     sub, _ = kinked(spec, seed)
     for i in range(3):
         longest = float(np.linalg.norm(vertices(spec, sub, i), axis=1).max())
-        assert longest <= sub.row_norms[i] * (1.0 + 1e-12)
+        assert longest <= sub.point.gradient_bounds[0][i] * (1.0 + 1e-12)
 
 
 def attained_by_steps(
