@@ -12,7 +12,8 @@ from solvers.network import Network
 NETS = [
     {"type": "fully_connected", "widths": [3, 4, 1], "activation": "relu"},
     {"type": "fully_connected", "widths": [3, 3, 2, 1], "activation": "relu"},
-    {"type": "fully_connected", "widths": [2, 3, 1], "activation": "relu", "first_layer_bias": True},
+    {"type": "fully_connected", "widths": [2, 3, 1], "activation": "relu",
+     "first_layer_bias": True},
     {"type": "diagonal", "dimension": 3, "depth": 3, "activation": "linear"},
     {"type": "convolutional", "input_size": 5, "filter_size": 2, "filters": 2, "stride": 1,
      "activation": "relu"},
