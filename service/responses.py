@@ -64,6 +64,17 @@ class Feasibility(ResponseModel):
     reason: str | None
 
 
+class Refinement(ResponseModel):
+    """Whether an exact KKT point was found close by; distances from the placed point."""
+
+    converged: bool
+    distance: float | None
+    relative_distance: float | None
+    residual_before: float | None
+    residual_after: float | None
+    reason: str | None
+
+
 class Kink(ResponseModel):
     """A pre-activation at zero that carries weight, and the slope chosen there."""
 
@@ -191,6 +202,7 @@ class Certification(ResponseModel):
     objective: float | None
     point: Point
     feasibility: Feasibility
+    refinement: Refinement | None
     kkt: Kkt | None
     local: Local | None
     global_: Annotated[Global | None, Field(alias="global")]

@@ -30,6 +30,7 @@ from solvers.findings import (
 )
 from solvers.options import Options
 from solvers.problem import Problem
+from solvers.refinement import Refinement
 from solvers.stationarity import KktFinding
 
 Vector = NDArray[np.float64]
@@ -89,6 +90,10 @@ class Writer:
         if mode == "none":
             return None
         return [self._reference(f"{name}-{k + 1}", part) for k, part in enumerate(parts)]
+
+    def refinement(self, finding: Refinement | None) -> Json | None:
+        """The field ``refinement``; null where it was not asked for."""
+        return None if finding is None else finding.to_dict(self.unit)
 
     def kkt(self, finding: KktFinding, theta: Vector) -> Json:
         """The field ``kkt``."""
@@ -247,6 +252,7 @@ def nothing_known(
             "verdict": "inconclusive",
             "summary": f"Not decided: {reason}.",
             **dict.fromkeys(("objective", "point", "layers", "predictor", "certificate")),
+            "refinement": Refinement(False, reason=reason).to_dict(1.0) if options.refine else None,
             "local": fields["local"],
             "global": fields["global"],
             "theorems": [],

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -33,6 +34,7 @@ from solvers.pipeline import Progress, close_under_implication, run
 from solvers.placing import Placement, place
 from solvers.pointers import field_errors
 from solvers.problem import Problem
+from solvers.refinement import Refinement, refine
 from solvers.theorems import TheoremNote, theorems_that_apply
 from solvers.wording import summary, termination
 
@@ -44,7 +46,8 @@ Question = Literal["certify", "kkt"]
 class Certification:
     """The answer about one point; ``to_dict()`` is the body that the service sends.
 
-    ``point`` is theta in the user's units (flat, p numbers), after scaling to margin 1.
+    ``point`` is theta in the user's units (flat, p numbers), after scaling to margin 1, and after
+    refinement where that was asked for and found an exact KKT point.
     """
 
     question: Question
@@ -53,6 +56,7 @@ class Certification:
     placement: Placement
     progress: Progress | None
     partial: bool = False
+    refinement: Refinement | None = None
     arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -140,6 +144,7 @@ class Certification:
             "summary": summary(self),
             "objective": self.objective,
             "point": writer.user_parameters("point", self.point),
+            "refinement": writer.refinement(self.refinement),
             **shared,
             **self._answers(writer),
             "theorems": [asdict(note) for note in self.theorems],
@@ -199,7 +204,10 @@ def kkt(
     report: Callable[[Certification], None] | None = None,
     **options: Any,
 ) -> Certification:
-    """The KKT question alone: multipliers, residual, kinks. Arguments as in :func:`certify`."""
+    """The KKT question alone: multipliers, residual, kinks. Arguments as in :func:`certify`.
+
+    The point is always the given one (the answer holds no other), so ``refine`` is ignored.
+    """
     return _answer("kkt", network, dataset, parameters, name, budget, report, options)
 
 
@@ -224,8 +232,17 @@ def _answer(
         problem = Problem.build(net, x, y)
         placement = place(problem, theta, normalize=options.normalize)
 
+        refinement: Refinement | None = None
+        start = time.perf_counter()
+        wanted = options.refine and question == "certify"
+        if wanted:
+            refinement, placement = refine(placement, options, budget)
+        spent = {"refine": time.perf_counter() - start} if wanted else {}
+
     def wrap(progress: Progress | None, *, partial: bool) -> Certification:
-        return Certification(question, name, options, placement, progress, partial)
+        if progress is not None:
+            progress.timings.update(spent)
+        return Certification(question, name, options, placement, progress, partial, refinement)
 
     if placement.point is None:
         return wrap(None, partial=False)

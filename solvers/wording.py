@@ -53,7 +53,15 @@ def _open(answer: Certification) -> dict[str, Any]:
 
 
 def summary(answer: Certification) -> str:
-    """One plain sentence."""
+    """One plain sentence, and a second one where refinement moved the point."""
+    text, refined = _sentence(answer), answer.refinement
+    if refined is None or not refined.converged or not refined.distance:
+        return text
+    moved = f"{refined.relative_distance:.3g}"
+    return f"{text} This is about the refined point, {moved} ||theta|| from the given one."
+
+
+def _sentence(answer: Certification) -> str:
     done = answer.progress
     if done is None:
         return _unplaced(answer)
