@@ -170,6 +170,60 @@ class LayerLowerBound:
 
 
 @dataclass(frozen=True)
+class LayerLeaf:
+    """A part of one layer's parameter space by known signs, with its bound's multipliers.
+
+    ``signs`` (n x k, in {-1, 0, 1}, one array for each hidden layer from this one) are those of
+    the pre-activations; 0 is open or never changes. Row r is a relaxed margin of example
+    ``examples[r]`` with weight ``weights[r]`` >= 0: an open term with positive coefficient is
+    replaced by (z + ||gradient|| ``norm``) / 2, one with negative coefficient by ``slopes[r]``
+    (k) times z. ``beta`` >= 0 multiplies the unit normals of the signs. With h_r the rows' right
+    sides (1 less the constants), the leaf has 1/2 ||u||^2 >= (sum w_r h_r)^2 / (2 ||sum w_r row_r
+    + sum beta normal||^2) for every u of norm at most ``norm``.
+    """
+
+    signs: tuple[NDArray[np.int8], ...]
+    examples: NDArray[np.int64]
+    weights: Vector
+    slopes: NDArray[np.float64]
+    beta: tuple[NDArray[np.float64], ...]
+    norm: float
+
+
+@dataclass(frozen=True)
+class LayerBlockLeaf:
+    """A leaf of the sign tree of the parameters that some neurons of one layer share.
+
+    One entry for each open pre-activation (``neurons``, ``examples``); ``signs``, ``slopes`` and
+    ``beta`` as in :class:`NeuronLeaf`, the last two entries standing for the linear part b as
+    sigma(<b, w>) - sigma(-<b, w>).
+    """
+
+    neurons: NDArray[np.int64]
+    examples: NDArray[np.int64]
+    signs: NDArray[np.int8]
+    slopes: Vector
+    beta: Vector
+
+
+@dataclass(frozen=True)
+class LayerCellsBound:
+    """layer_cells_bound: Problem 3 of ``layer`` has value >= ``value`` (within ``radius``).
+
+    Either the ``leaves`` cover every sign pattern that the layer can have there, or ``alpha``
+    serves all of them and the ``blocks`` prove what each block of parameters earns.
+    """
+
+    theta: Vector
+    layer: int
+    value: float
+    radius: float | None
+    leaves: tuple[LayerLeaf, ...] = ()
+    alpha: Vector | None = None
+    blocks: tuple[LayerBlockLeaf, ...] = ()
+
+
+@dataclass(frozen=True)
 class LayerBetterPoint:
     """layer_better_point: ``better`` differs from ``theta`` in ``layer`` only, feasible, lower."""
 
@@ -209,6 +263,7 @@ Claim = (
     | BetterPoint
     | DescentWitness
     | LayerLowerBound
+    | LayerCellsBound
     | LayerBetterPoint
     | PredictorLowerBound
     | PredictorBetterPoint

@@ -8,7 +8,9 @@ With the activation pattern frozen, q_i = <a_i, u>, a convex quadratic program; 
 
 For a linear net, and for the last layer, that is the whole problem, so local and global agree
 (Theorem 5.2). For a hidden ReLU layer it is the problem on one cell: without kinks in that layer
-and above, a KKT point is a local optimum (Theorem 5.4).
+and above, a KKT point is a local optimum (Theorem 5.4); with kinks, the cells around the point
+are finitely many such programs. In the layer below the last, branch and bound over the signs
+settles small nets globally.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from numpy.typing import NDArray
 
 from solvers.certificate import LayerLowerBound
 from solvers.findings import Answer, GlobalFinding, LayerFinding, LocalFinding
-from solvers.layerwise.cells import global_over_cells, local_on_cells
+from solvers.layerwise.cells import local_on_cells
+from solvers.layerwise.everywhere import global_over_cells
 from solvers.layerwise.frozen import (
     FrozenRest,
     clearly_lower,
@@ -38,13 +41,15 @@ def layer_findings(case: Case) -> tuple[LayerFinding, ...]:
     """Local and global answers of Problem 3 for every layer.
 
     Claims
-        yes by the dual bound, with the radius of the cell where the layer is a hidden ReLU one;
+        yes by dual bounds: one where q is linear in the layer, else one for every sign cell
+        within the radius (local) or for every leaf of a sign tree (global);
         no by witness points (local) or a better point (global) that change this layer only.
     Because
-        the module's docstring.
+        weak duality on each cell; margins are linear and signs are cones there (the module's
+        docstring, and those of one_multiplier and tree).
     Silent when
-        a hidden ReLU layer has kinks in it or above and no cell has a better point (local), or
-        no better point was found (global).
+        too many signs are open near the point, or a bound stops within the tolerances of a tie
+        (local); the net is not small, or the layer is a deeper ReLU one (global: no or unknown).
     See
         Theorems 5.2, 5.3, 5.4.
     """
@@ -70,12 +75,23 @@ def _too_large(index: int) -> LayerFinding:
 
 def _finding(layer: FrozenRest) -> LayerFinding:
     number = layer.index + 1
-    rows = layer.slopes_of_margins(layer.case.kinks.slopes)
     if layer.is_one_cell:
+        rows = layer.slopes_of_margins(layer.case.kinks.slopes)
         local, global_ = convex_answers(layer, rows)
         return LayerFinding(number, local, global_)
-    local = local_on_cells(layer, rows)
-    return LayerFinding(number, local, global_over_cells(layer, local))
+    local = local_on_cells(layer)
+    global_ = global_over_cells(layer, local)
+    if local.answer is Answer.UNKNOWN and global_.answer is Answer.YES:
+        local = _implied(layer, global_)
+    return LayerFinding(number, local, global_)
+
+
+def _implied(layer: FrozenRest, found: GlobalFinding) -> LocalFinding:
+    """A global optimum, within the gap tolerance, is a local one."""
+    assert found.lower_bound is not None
+    slack = max(0.0, layer.reference.objective - found.lower_bound)
+    reason = "this layer is globally optimal within the gap tolerance"
+    return LocalFinding(Answer.YES, "global", slack=slack, reason=reason, claims=found.claims)
 
 
 def convex_answers(layer: FrozenRest, rows: Matrix) -> tuple[LocalFinding, GlobalFinding]:

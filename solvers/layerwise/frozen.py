@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.budget import Budget
-from solvers.certificate import LayerBetterPoint
+from solvers.certificate import Claim, LayerBetterPoint
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, FeasiblePoint, GlobalFinding, LocalFinding
 from solvers.kinks import Slopes
 from solvers.nnls import nonnegative_least_squares
-from solvers.optimality.case import Case, Reference
+from solvers.norms import row_norms
+from solvers.optimality.case import CURVATURE_SLACK, Case, Reference
 from solvers.optimality.witness import witness_along
-from solvers.reformulation.two_layer import sum_below
+from solvers.reformulation.two_layer import UNIT_ROUNDOFF, sum_below
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 _ROUNDING = 1e-13
+_TINIEST = 1e-140
+"""Lengths below this may have lost digits to underflow: nothing is claimed from them."""
 MAX_CONSTRAINTS = 250
 """Margins and signs that one quadratic program may have."""
 
@@ -69,11 +73,35 @@ class FrozenRest:
             reach.insert(0, passed[0] > 0.0)
         return tuple(reach)
 
+    @cached_property
+    def true_slopes(self) -> Slopes:
+        """1 where a pre-activation is positive at the point, else 0 (n x k for each layer)."""
+        return tuple((z > 0.0).astype(np.float64) for z in self.case.point.trace.pre)
+
+    @cached_property
+    def magnitudes(self) -> Vector:
+        """Norms (n) of the sums of absolute products behind the rows a_i, whatever the slopes."""
+        problem = self.case.point.problem
+        ones = tuple(np.ones_like(z) for z in self.case.point.trace.pre)
+        theta, x = np.abs(self.case.point.theta), np.abs(problem.x)
+        return row_norms(problem.network.gradients(theta, x, ones)[:, self.part])
+
     def slopes_of_margins(self, slopes: Slopes) -> Matrix:
         """a_i (n x p_l) for the given pattern."""
         problem = self.case.point.problem
         rows = problem.network.gradients(self.case.point.theta, problem.x, slopes)
         return np.asarray(problem.y[:, None] * rows[:, self.part])
+
+    @cached_property
+    def multipliers(self) -> Vector:
+        """Multipliers of the layer's program on the point's cell: the point's own if it is KKT."""
+        kkt, unit = self.case.kkt, self.reference.norm
+        if kkt.answer is Answer.YES or len(kkt.multipliers) > MAX_CONSTRAINTS or not unit > 0.0:
+            return kkt.multipliers
+        rows = self.slopes_of_margins(self.true_slopes) * unit
+        fit = least_distance(rows, np.ones(len(rows)), self.case.budget.check)
+        left = 1.0 - float(fit.weights.sum())
+        return kkt.multipliers if fit.best is None else fit.weights * (unit**2 / left)
 
     @cached_property
     def reference(self) -> Reference:
@@ -98,13 +126,26 @@ class FrozenRest:
         return theta
 
 
+def rounding_factor(layer: FrozenRest) -> float:
+    """Errors of the rows and of their combinations, relative to their magnitudes."""
+    network = layer.case.point.problem.network
+    terms = sum(operator.inputs for operator in network.layers) + layer.u.size
+    return max(_ROUNDING, 8.0 * UNIT_ROUNDOFF * (terms + layer.case.point.problem.examples))
+
+
+def slack_is_small(layer: FrozenRest, slack: float, radius: float) -> bool:
+    """Whether a bound with this slack says something at this radius (theory, section 0)."""
+    objective = layer.reference.objective
+    curvature = CURVATURE_SLACK * (radius / max(layer.reference.norm, 1e-300)) ** 2
+    return slack <= min(layer.case.options.gap_tolerance, curvature) * objective
+
+
 def dual_bound(layer: FrozenRest, rows: Matrix) -> tuple[Vector, float]:
-    """The best multiple of the multipliers, and the bound rounded down."""
-    multipliers = layer.case.kkt.multipliers
+    """The best multiple of the layer's multipliers, and the bound rounded down."""
+    multipliers = layer.multipliers
     total = sum_below(multipliers)
-    lengths = np.linalg.norm(rows, axis=1)
     norm = float(np.linalg.norm(multipliers @ rows))
-    norm += _ROUNDING * float(multipliers @ lengths)
+    norm += rounding_factor(layer) * float(multipliers @ layer.magnitudes)
     if not norm > 0.0:
         return multipliers, 0.0
     return multipliers * (total / norm**2), 0.5 * (total / norm) ** 2 * (1.0 - 1e-14)
@@ -124,10 +165,12 @@ def clearly_lower(layer: FrozenRest, better: FeasiblePoint) -> bool:
     return decrease > layer.case.options.gap_tolerance * layer.reference.objective
 
 
-def global_no(layer: FrozenRest, better: FeasiblePoint, value: float | None) -> GlobalFinding:
-    """The finding that ``better`` refutes."""
+def global_no(
+    layer: FrozenRest, better: FeasiblePoint, value: float | None, proof: tuple[Claim, ...] = ()
+) -> GlobalFinding:
+    """The finding that ``better`` refutes; ``proof`` is that of the lower bound ``value``."""
     claim = LayerBetterPoint(layer.case.point.theta, layer.index, better.theta, better.objective)
-    return GlobalFinding(Answer.NO, "layer_program", value, better, claims=(claim,))
+    return GlobalFinding(Answer.NO, "layer_program", value, better, claims=(claim, *proof))
 
 
 def segment_witness(layer: FrozenRest, best: Vector) -> LocalFinding | None:
@@ -143,45 +186,81 @@ def segment_witness(layer: FrozenRest, best: Vector) -> LocalFinding | None:
     return witness_along(layer.reference, path, "layer_cell")
 
 
-def quadratic_program(rows: Matrix, cones: Matrix, budget: Budget) -> Vector | None:
-    """Min 1/2 ||u||^2 s.t. rows u >= 1, cones u >= 0, by least-distance programming.
+@dataclass(frozen=True)
+class Fit:
+    """Least-distance programming: the solution (None: none found) and weights of all rows."""
 
-    With E = [G'; h'] and the NNLS residual r of E w = e_last, u = -r[:-1] / r[-1]
-    (Lawson & Hanson, ch. 23). None where the constraints look incompatible or are too many.
+    best: Vector | None
+    weights: Vector
+
+
+def least_distance(rows: Matrix, right: Vector, check: Callable[[], None]) -> Fit:
+    """Min ||u|| s.t. rows u >= right, and its multipliers up to a factor.
+
+    With E = [rows'; right'] and the NNLS residual r of E w = e_last, u = -r[:-1] / r[-1]
+    (Lawson & Hanson, ch. 23). No solution where the constraints look incompatible.
+    """
+    target = np.zeros(rows.shape[1] + 1)
+    target[-1] = 1.0
+    fit = nonnegative_least_squares(np.column_stack([rows, right]), target, check)
+    last = fit.residual[-1]
+    best = np.asarray(-fit.residual[:-1] / last) if last > 1e-12 else None
+    return Fit(best, fit.weights)
+
+
+def least_norm_squared(rows: Matrix, right: Vector, sizes: Vector, fit: Fit, error: float) -> float:
+    """A lower bound on ||u||^2 over all u with rows u >= right, by weak duality, rounded down.
+
+    For w >= 0, <w, right> <= ||w rows|| ||u||. Row r errs by at most ``error sizes[r]``.
+    """
+    weights = fit.weights
+    gain = float(weights @ right) - 1e-13 * float(weights @ np.abs(right))
+    length = float(np.linalg.norm(weights @ rows)) + error * float(weights @ sizes)
+    if not (gain > 0.0 and length > _TINIEST):
+        return 0.0
+    return float((gain / length) ** 2) * (1.0 - 1e-14)
+
+
+def quadratic_program(rows: Matrix, cones: Matrix, budget: Budget) -> Vector | None:
+    """Min 1/2 ||u||^2 s.t. rows u >= 1, cones u >= 0.
+
+    None where the constraints look incompatible or are too many.
     """
     if len(rows) + len(cones) > MAX_CONSTRAINTS:
         return None
-    size = rows.shape[1]
     scale = float(np.linalg.norm(rows, axis=1).max(initial=0.0))
     if not scale > 0.0:
         return None
-    stacked = np.vstack([rows / scale, cones])
     right = np.concatenate([np.ones(len(rows)), np.zeros(len(cones))])
-    target = np.zeros(size + 1)
-    target[-1] = 1.0
-    fit = nonnegative_least_squares(np.column_stack([stacked, right]), target, budget.check)
-    residual = fit.residual
-    if not residual[-1] > 1e-12:
-        return None
-    return np.asarray(-residual[:-1] / residual[-1] / scale)
+    best = least_distance(np.vstack([rows / scale, cones]), right, budget.check).best
+    return None if best is None else best / scale
 
 
 def sign_constraints(
     layer: FrozenRest, slopes: Slopes, masks: tuple[NDArray[np.bool_], ...]
-) -> Matrix:
-    """Unit rows c with <c, u> >= 0 on the cell, for the masked pre-activations from this layer."""
+) -> tuple[Matrix, Vector, list[tuple[int, int, int]]]:
+    """Unit rows c with <c, u> >= 0 on the cell, for the masked pre-activations from this layer.
+
+    Also the norms of the sums of absolute products behind them, and (layer, example, neuron).
+    """
     case = layer.case
-    network, problem = case.point.problem.network, case.point.problem
-    rows = [np.zeros((0, layer.u.size))]
+    network, problem, theta = case.point.problem.network, case.point.problem, case.point.theta
+    rows, sizes = [np.zeros((0, layer.u.size))], [np.zeros(0)]
+    places: list[tuple[int, int, int]] = []
+    ones = tuple(np.ones_like(s) for s in slopes)
     for above in range(layer.index, network.depth - 1):
         examples, neurons = np.nonzero(masks[above])
         if examples.size == 0:
             continue
-        full = network.preactivation_gradients(
-            case.point.theta, problem.x, slopes, above, neurons, examples
-        )[:, layer.part]
+        chosen = (above, neurons, examples)
+        full = network.preactivation_gradients(theta, problem.x, slopes, *chosen)
+        most = network.preactivation_gradients(np.abs(theta), np.abs(problem.x), ones, *chosen)
+        full, most = full[:, layer.part], most[:, layer.part]
         signs = np.where(slopes[above][examples, neurons] > 0.5, 1.0, -1.0)
         norms = np.linalg.norm(full, axis=1)
         kept = norms > 0.0
         rows.append((signs[kept] / norms[kept])[:, None] * full[kept])
-    return np.vstack(rows)
+        sizes.append(np.linalg.norm(most[kept], axis=1) / norms[kept])
+        pairs = zip(examples[kept], neurons[kept], strict=True)
+        places.extend((above, int(i), int(j)) for i, j in pairs)
+    return np.vstack(rows), np.concatenate(sizes), places

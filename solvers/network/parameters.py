@@ -56,6 +56,7 @@ def _from_lists(value: object, shape: Shape, pointer: str) -> Array:
     """A list of plain numbers, or a list of equally long lists of them."""
     if not isinstance(value, list | tuple):
         raise InputError.at(pointer, f"found {describe(value)}, expected {_expected(shape)}")
+    value = [item.tolist() if isinstance(item, np.ndarray) else item for item in value]
     if not value or not isinstance(value[0], list | tuple):
         return numbers(value, pointer)
     rows = [number_row(item, len(value[0]), f"{pointer}/{j}") for j, item in enumerate(value)]
