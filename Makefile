@@ -1,4 +1,7 @@
 # One command each; every target makes the .venv that it needs. A second run installs nothing.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin

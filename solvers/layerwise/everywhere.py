@@ -32,6 +32,8 @@ from solvers.layerwise.one_multiplier import decoupled_bound
 from solvers.layerwise.pieces import Pieces, pieces_of
 
 _STARTS = 8
+_TINY_TERMS = 8
+"""Pre-activations up to which the search over signs is cheaper than anything before it."""
 _PATIENCE = 2
 _DECOUPLED_WORK = 40_000
 _DECOUPLED_NODES = 200
@@ -44,10 +46,11 @@ def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:
     """
     best = min(local.witness, key=lambda point: point.objective, default=None)
     pieces = None if local.answer is Answer.NO else _all_pieces(layer)
-    claim = None if pieces is None else _served(layer, pieces)
+    tiny = pieces is not None and layer.case.point.trace.pre[layer.index].size <= _TINY_TERMS
+    claim = None if pieces is None or tiny else _served(layer, pieces)
     if claim is not None and _meets(layer, claim):
         return GlobalFinding(Answer.YES, "layer_multipliers", claim.value, claims=(claim,))
-    best = _better_of_random(layer, best)
+    best = best if tiny else _better_of_random(layer, best)
     if pieces is not None and (best is None or not clearly_lower(layer, best)):
         searched, best = _branched(layer, pieces)
         claim = max(filter(None, (claim, searched)), key=lambda c: c.value, default=None)

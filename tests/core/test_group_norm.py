@@ -16,6 +16,8 @@ from solvers.reformulation.group_program import Answer
 from solvers.reformulation.structured import Solved
 from tests.core.tools import cp, for_seeds, least
 
+pytestmark = pytest.mark.thorough
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Blocks = list[Matrix]

@@ -39,6 +39,8 @@ from tests.core.tools import (
     split,
 )
 
+pytestmark = pytest.mark.thorough
+
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 Pattern = NDArray[np.bool_]

@@ -19,6 +19,8 @@ from solvers.problem import Problem
 from solvers.refinement import Refinement, refine
 from tests.core.tools import Spec, dense, diagonal, for_seeds, patches, stacked
 
+pytestmark = pytest.mark.thorough
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
