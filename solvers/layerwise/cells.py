@@ -27,7 +27,6 @@ from solvers.layerwise.frozen import (
     rounding_factor,
     segment_witness,
     sign_constraints,
-    slack_is_small,
 )
 from solvers.layerwise.limits import (
     constraints_of,
@@ -75,7 +74,7 @@ def _on_one_cell(layer: FrozenRest, ball: Ball) -> LocalFinding | None:
     """No sign changes in the ball: the point's own multipliers."""
     alpha, value = dual_bound(layer, layer.slopes_of_margins(ball.slopes))
     slack = max(0.0, layer.reference.objective - value)
-    if not slack_is_small(layer, slack, ball.radius):
+    if not layer.reference.slack_is_small(slack, ball.radius):
         return None
     claim = LayerLowerBound(layer.case.point.theta, layer.index, value, ball.radius, alpha)
     return LocalFinding(
@@ -95,7 +94,8 @@ def _bounded(layer: FrozenRest, ball: Ball, claim: LayerCellsBound, how: str) ->
 
 
 def _is_enough(layer: FrozenRest, ball: Ball, value: float) -> bool:
-    return slack_is_small(layer, max(0.0, layer.reference.objective - value), ball.radius)
+    slack = max(0.0, layer.reference.objective - value)
+    return layer.reference.slack_is_small(slack, ball.radius)
 
 
 def _below_last(layer: FrozenRest, ball: Ball) -> LocalFinding | None:

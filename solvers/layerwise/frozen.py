@@ -16,7 +16,7 @@ from solvers.findings import Answer, FeasiblePoint, GlobalFinding, LocalFinding
 from solvers.kinks import Slopes
 from solvers.nnls import nonnegative_least_squares
 from solvers.norms import row_norms
-from solvers.optimality.case import CURVATURE_SLACK, Case, Reference
+from solvers.optimality.case import Case, Reference
 from solvers.optimality.witness import witness_along
 from solvers.reformulation.two_layer import UNIT_ROUNDOFF, sum_below
 
@@ -131,13 +131,6 @@ def rounding_factor(layer: FrozenRest) -> float:
     network = layer.case.point.problem.network
     terms = sum(operator.inputs for operator in network.layers) + layer.u.size
     return max(_ROUNDING, 8.0 * UNIT_ROUNDOFF * (terms + layer.case.point.problem.examples))
-
-
-def slack_is_small(layer: FrozenRest, slack: float, radius: float) -> bool:
-    """Whether a bound with this slack says something at this radius (theory, section 0)."""
-    objective = layer.reference.objective
-    curvature = CURVATURE_SLACK * (radius / max(layer.reference.norm, 1e-300)) ** 2
-    return slack <= min(layer.case.options.gap_tolerance, curvature) * objective
 
 
 def dual_bound(layer: FrozenRest, rows: Matrix) -> tuple[Vector, float]:

@@ -75,10 +75,8 @@ class Case:
         return np.random.default_rng(self.options.seed)
 
     def slack_is_small(self, slack: float, radius: float) -> bool:
-        """Whether a bound with this slack says something at this radius (theory, section 0)."""
-        objective = self.point.objective
-        curvature = CURVATURE_SLACK * objective * (radius / self.point.norm) ** 2
-        return slack <= min(self.options.gap_tolerance * objective, curvature)
+        """:meth:`Reference.slack_is_small` for the whole point."""
+        return self.reference.slack_is_small(slack, radius)
 
     @cached_property
     def reference(self) -> Reference:
@@ -143,6 +141,11 @@ class Reference:
     def resolution(self) -> float:
         """R_min: the smallest radius (absolute) that a local answer may speak of."""
         return self.options.resolution * self.norm
+
+    def slack_is_small(self, slack: float, radius: float) -> bool:
+        """Whether a bound with this slack says something at this radius (theory, section 0)."""
+        curvature = CURVATURE_SLACK * (radius / max(self.norm, 1e-300)) ** 2
+        return slack <= min(self.options.gap_tolerance, curvature) * self.objective
 
     def feasible(self, theta: Vector) -> FeasiblePoint | None:
         """``theta`` scaled to margin 1 (exactly feasible), or None where that fails."""
