@@ -91,6 +91,22 @@ class NeuronLeaf:
 
 
 @dataclass(frozen=True)
+class SignTreeLeaf:
+    """A leaf of a tree over the signs and output signs of all neurons.
+
+    ``signs`` (k x n, in {-1, 0, 1}) and ``outputs`` (the possible output signs of each neuron) say
+    which part it covers, up to a permutation of neurons that see the same inputs. No neuron earns
+    more than 1 at ``alpha`` (n), which ``leaves`` prove; of neurons with equal signs and inputs the
+    first one's serve all.
+    """
+
+    signs: NDArray[np.int8]
+    outputs: tuple[tuple[float, ...], ...]
+    alpha: Vector
+    leaves: tuple[NeuronLeaf, ...]
+
+
+@dataclass(frozen=True)
 class GlobalLowerBound:
     """global_lower_bound: every feasible point has objective >= ``value``.
 
@@ -135,6 +151,7 @@ class LocalLowerBound:
     center_radius: float | None = None
     leaves: tuple[NeuronLeaf, ...] = ()
     cells: tuple[CellBound, ...] = ()
+    tree: tuple[SignTreeLeaf, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ from solvers.optimality.growing_neuron import growing_neuron
 from solvers.optimality.kinked_cells import kinked_cells
 from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
 from solvers.optimality.sign_cells import sign_cells
-from solvers.optimality.snapping import carried_back, snapped_case
+from solvers.optimality.sign_tree import sign_tree
+from solvers.optimality.snapping import carried_back, exact_kkt_case, snapped_case
 from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
 from solvers.problem import Point
@@ -48,6 +49,7 @@ LOCAL_TESTS: tuple[LocalTest, ...] = (
     first_order_descent,
     adjacent_cells,
     growing_neuron,
+    sign_tree,
     second_order_sufficient,
     second_order_necessary,
     kinked_cells,
@@ -141,11 +143,19 @@ def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
             reason="the point is a global optimum within the gap tolerance",
             claims=found.claims,
         )
-    near = snapped_case(case)
-    for test in LOCAL_TESTS:
-        finding = test(near)
-        if finding is not None:
+    for exact in (snapped_case, exact_kkt_case):
+        near = exact(case)
+        finding = None if near is None else _first_finding(near)
+        if near is not None and finding is not None:
             return carried_back(case, near, finding)
+    return None
+
+
+def _first_finding(case: Case) -> LocalFinding | None:
+    for test in LOCAL_TESTS:
+        finding = test(case)
+        if finding is not None:
+            return finding
     return None
 
 

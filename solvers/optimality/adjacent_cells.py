@@ -91,7 +91,7 @@ def adjacent_cells(case: Case) -> LocalFinding | None:
         value = sum(float(np.linalg.norm(b)) for b in blocks)
         if value >= reference * (1.0 - _WORTH):
             continue
-        path = _segment(case, layers, neurons, choices, blocks)
+        path = segment(case, layers, neurons, choices, blocks)
         finding = witness_along(case.reference, path, "adjacent_cells")
         if finding is not None:
             return finding
@@ -239,7 +239,7 @@ def _best_in_cell(case: Case, neurons: list[Neuron], choices: list[Choice]) -> l
     return None if solved is None else solved.blocks
 
 
-def _segment(
+def segment(
     case: Case,
     layers: TwoLayer,
     neurons: list[Neuron],

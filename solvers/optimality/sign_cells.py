@@ -36,7 +36,7 @@ _MAX_WORK = 3_000_000
 
 
 @dataclass(frozen=True)
-class _View:
+class NeuronView:
     """One neuron within the ball: its inputs (n x d), known signs (n), possible output signs."""
 
     neuron: int
@@ -65,10 +65,10 @@ def sign_cells(case: Case) -> LocalFinding | None:
     if point.problem.examples * layers.count * point.problem.x.shape[1] > _MAX_WORK:
         case.tried.append("the sign cells were not bounded: the net is too large for that method")
         return None
-    radius = _radius(case, layers)
+    radius = sign_radius(case, layers)
     if not radius >= case.resolution:
         return None
-    bounds = _neuron_bounds(case, _views(case, layers, radius))
+    bounds = _neuron_bounds(case, neuron_views(case, layers, radius))
     largest = max((found.upper for _, _, found in bounds), default=0.0)
     if not largest > 0.0:
         return None
@@ -111,7 +111,7 @@ def _distances(case: Case, layers: TwoLayer) -> list[Matrix]:
     return found
 
 
-def _radius(case: Case, layers: TwoLayer) -> float:
+def sign_radius(case: Case, layers: TwoLayer) -> float:
     """Just below the nearest sign change (of a neuron or an output) that is not a kink."""
     least = case.point.norm
     kink = 2.0 * case.resolution
@@ -123,7 +123,8 @@ def _radius(case: Case, layers: TwoLayer) -> float:
     return least * (1.0 - 1e-9)
 
 
-def _views(case: Case, layers: TwoLayer, radius: float) -> list[_View]:
+def neuron_views(case: Case, layers: TwoLayer, radius: float) -> list[NeuronView]:
+    """What every neuron can be within the radius, in group order."""
     point = case.point
     views = []
     _, outputs = layers.split(point.theta)
@@ -135,11 +136,13 @@ def _views(case: Case, layers: TwoLayer, radius: float) -> list[_View]:
         for place, j in enumerate(group.neurons):
             out = float(outputs[index][place])
             signs = (float(np.sign(out)),) if abs(out) > radius else (1.0, -1.0)
-            views.append(_View(int(j), index, seen[index], known[:, place], signs))
+            views.append(NeuronView(int(j), index, seen[index], known[:, place], signs))
     return views
 
 
-def _neuron_bounds(case: Case, views: list[_View]) -> list[tuple[_View, float, NeuronBound]]:
+def _neuron_bounds(
+    case: Case, views: list[NeuronView]
+) -> list[tuple[NeuronView, float, NeuronBound]]:
     """The bound of every neuron and output sign (equal ones are computed once)."""
     return [
         (view, sign, case.neuron_bound(view.group, sign, view.known, target=1.0))

@@ -5,12 +5,14 @@ solver made it, and that imprecision hides second-order descents: a margin of 1 
 decrease of 1e-11, more than any descent at distance 1e-6. So local questions are asked of a point
 close by, whose weighted margins are 1 and whose kinks are 0 as exactly as doubles allow. It is
 found by Newton's method with least-norm steps, and may be no farther away than a tenth of the
-resolution. What is found there is carried back to the point itself, with the distance.
+resolution. Where that decides nothing, an exact KKT point as near is asked about, if there is one.
+What is found there is carried back to the point itself, with the distance.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from solvers.findings import Answer, FeasiblePoint, LocalFinding
 from solvers.kinks import find_kinks
 from solvers.optimality.case import Case
 from solvers.problem import Point, exact_half_square
+from solvers.refinement.refine import METHODS
 from solvers.stationarity import EXPLICIT_LIMIT, kkt_finding
 
 Vector = NDArray[np.float64]
@@ -29,6 +32,10 @@ Matrix = NDArray[np.float64]
 _EXACT_ENOUGH = 1e-15
 """Complementarity, relative to the objective, that needs no snapping."""
 _STEPS = 4
+_SHARP = 1e-12
+"""Relative residual of what counts as an exact KKT point."""
+_MAX_PARAMETERS = 400
+_PROPOSALS = 4
 _UP = 1.0 + 1e-15
 
 
@@ -43,16 +50,61 @@ def snapped_case(case: Case) -> Case:
     scaled = None if theta is None else point.problem.scaled_to_margin_one(theta)
     if scaled is None:
         return case
-    near = Point.at(point.problem, scaled[0])
-    distance = float(np.linalg.norm(near.theta - point.theta))
+    near = _near_case(case, scaled[0])
+    better = near is not None and near.kkt.complementarity < kkt.complementarity
+    return near if near is not None and better else case
+
+
+def exact_kkt_case(case: Case) -> Case | None:
+    """The case of an exact KKT point within a tenth of the resolution, or None.
+
+    A residual or complementarity of 1e-8 drowns every second-order descent near the resolution.
+    """
+    point = case.point
+    if case.kkt.answer is not Answer.YES or _is_sharp(case):
+        return None
+    if point.theta.size > _MAX_PARAMETERS:
+        return None
+    for method in METHODS:
+        proposals = method(point, case.options.kink_tolerance, case.budget)
+        for theta in islice(proposals, _PROPOSALS):
+            found = _exact_at(case, theta)
+            if found is not None:
+                return found
+    return None
+
+
+def _exact_at(case: Case, theta: Vector) -> Case | None:
+    """The case of a proposal, if it is near and KKT as exactly as doubles allow."""
+    point = case.point
+    scaled = point.problem.scaled_to_margin_one(theta) if np.isfinite(theta).all() else None
+    if scaled is None:
+        return None
+    near = _near_case(case, scaled[0])
+    if near is None:
+        return None
+    near = snapped_case(near)
+    return near if _is_sharp(near) else None
+
+
+def _is_sharp(case: Case) -> bool:
+    """Whether residual and complementarity are those of an exact KKT point."""
+    kkt, norm = case.kkt, case.point.norm
+    return bool(kkt.residual <= _SHARP * norm and kkt.complementarity <= _SHARP * norm**2)
+
+
+def _near_case(case: Case, theta: Vector) -> Case | None:
+    """The case of a point at margin 1, unless it lies too far away or is not nearly KKT."""
+    near = Point.at(case.point.problem, theta)
+    distance = float(np.linalg.norm(near.theta - case.point.theta))
     if not distance <= 0.1 * case.resolution:
-        return case
+        return None
     kinks = find_kinks(
-        point.problem.network, near.theta, near.trace, tolerance=case.options.kink_tolerance
+        near.problem.network, near.theta, near.trace, tolerance=case.options.kink_tolerance
     )
     finding = kkt_finding(near, kinks, case.options, case.budget)
-    if finding.answer is not Answer.YES or not finding.complementarity < kkt.complementarity:
-        return case
+    if finding.answer is not Answer.YES:
+        return None
     return Case(near, kinks, finding, case.options, case.budget, case.tried)
 
 

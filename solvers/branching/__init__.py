@@ -1,0 +1,9 @@
+"""Branch and bound over the signs of all neurons at once (depth 2, ReLU, no sharing)."""
+
+from __future__ import annotations
+
+from solvers.branching.regions import Region
+from solvers.branching.relaxation import Data, Pattern
+from solvers.branching.tree import Found, Hints, Leaf, Limits, branch_and_bound
+
+__all__ = ["Data", "Found", "Hints", "Leaf", "Limits", "Pattern", "Region", "branch_and_bound"]
