@@ -118,6 +118,7 @@ class GlobalLowerBound:
     rule: str
     alpha: Vector
     leaves: tuple[NeuronLeaf, ...] = ()
+    tree: tuple[SignTreeLeaf, ...] = ()
 
 
 @dataclass(frozen=True)

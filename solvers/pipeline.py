@@ -35,6 +35,7 @@ from solvers.optimality.second_order import second_order_necessary, second_order
 from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.sign_tree import sign_tree
 from solvers.optimality.snapping import carried_back, exact_kkt_case, snapped_case
+from solvers.optimality.width_tree import width_tree
 from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
 from solvers.problem import Point
@@ -126,29 +127,41 @@ def run(
             )
         report(progress)
     if progress.asks("global") and progress.global_ and progress.local:
+        witness = list(progress.local.witness)
         with progress.stage("search"):
-            progress.global_ = _weigh(case, bounds, list(progress.local.witness), search=True)
+            if progress.global_.answer is not Answer.YES:
+                bounds.extend(width_tree(case, witness))
+            progress.global_ = _weigh(case, bounds, witness, search=True)
+            if progress.local.answer is Answer.UNKNOWN:
+                implied = _global_is_local(case, progress.global_)
+                progress.local = implied or progress.local
     _check_consistent(progress)
     return progress
 
 
 def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
     """The first local test that answers; a global optimum is a local one."""
-    if found.answer is Answer.YES and found.lower_bound is not None:
-        slack = case.slack_above(found.lower_bound)
-        return LocalFinding(
-            Answer.YES,
-            "global",
-            slack=slack,
-            reason="the point is a global optimum within the gap tolerance",
-            claims=found.claims,
-        )
+    implied = _global_is_local(case, found)
+    if implied is not None:
+        return implied
     for exact in (snapped_case, exact_kkt_case):
         near = exact(case)
         finding = None if near is None else _first_finding(near)
         if near is not None and finding is not None:
             return carried_back(case, near, finding)
     return None
+
+
+def _global_is_local(case: Case, found: GlobalFinding) -> LocalFinding | None:
+    if found.answer is not Answer.YES or found.lower_bound is None:
+        return None
+    return LocalFinding(
+        Answer.YES,
+        "global",
+        slack=case.slack_above(found.lower_bound),
+        reason="the point is a global optimum within the gap tolerance",
+        claims=found.claims,
+    )
 
 
 def _first_finding(case: Case) -> LocalFinding | None:
@@ -206,9 +219,11 @@ def _best_known(
             point = case.reference.feasible(bound.candidate)
             if point is not None:
                 candidates.append(point)
-    if search:
+    proved = max((b.value for b in bounds), default=0.0)
+    lowest = min((c.objective for c in candidates), default=case.point.objective)
+    if search and lowest - proved > case.options.gap_tolerance * lowest:
         try:
-            candidates.extend(better_points(case, max((b.value for b in bounds), default=0.0)))
+            candidates.extend(better_points(case, proved))
         except BudgetExceeded:
             if not candidates:
                 raise

@@ -113,8 +113,13 @@ def _scaled(alpha: Vector, earned: tuple[Earned, ...]) -> tuple[float, Vector, t
     most = max((e.bound.upper for e in earned), default=0.0)
     if not most > 0.0:
         return 0.0, alpha, earned
-    scaled = alpha / (most * (1.0 + 2.0**-51))
-    return sum_below(scaled), scaled, earned
+    factor = most * (1.0 + 2.0**-51)
+    scaled = alpha / factor
+    return (
+        sum_below(scaled),
+        scaled,
+        tuple(Earned(e.region, e.sign, e.bound.divided(factor)) for e in earned),
+    )
 
 
 def _violated(data: Data, earned: tuple[Earned, ...], alpha: Vector) -> Iterable[Piece]:

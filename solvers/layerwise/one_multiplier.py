@@ -55,7 +55,7 @@ def decoupled_bound(
     linear = alpha @ pieces.base
     weights = alpha[pieces.examples] * pieces.coefficients
     squares = 0.0
-    leaves: list[LayerBlockLeaf] = []
+    earned: list[tuple[Indices, NeuronBound]] = []
     for block in np.unique(blocks[: layer.u.size]):
         columns = np.flatnonzero(blocks[: layer.u.size] == block)
         terms = np.flatnonzero(neurons[pieces.neurons] == block)
@@ -69,14 +69,15 @@ def decoupled_bound(
         if found is None:
             return None
         squares += found.upper**2 * (1.0 + 1e-15)
-        leaves.extend(_leaves(pieces, terms, found))
+        earned.append((terms, found))
     error = alpha @ pieces.base_sizes + np.abs(weights) @ pieces.sizes
     length = float(np.sqrt(squares)) * (1.0 + 1e-13) + pieces.rounding * float(error)
     if not length > 0.0:
         return None
     ratio = sum_below(alpha) / length
-    scaled = alpha * (ratio / length)
-    return DecoupledBound(0.5 * ratio**2 * (1.0 - 1e-14), scaled, tuple(leaves))
+    factor = ratio / length
+    leaves = [leaf for terms, found in earned for leaf in _leaves(pieces, terms, found, factor)]
+    return DecoupledBound(0.5 * ratio**2 * (1.0 - 1e-14), alpha * factor, tuple(leaves))
 
 
 def _earned(
@@ -92,9 +93,15 @@ def _earned(
     return neuron_bound(x, c, known, budget, target=target, max_nodes=max_nodes)
 
 
-def _leaves(pieces: Pieces, terms: Indices, found: NeuronBound) -> list[LayerBlockLeaf]:
+def _leaves(
+    pieces: Pieces, terms: Indices, found: NeuronBound, factor: float
+) -> list[LayerBlockLeaf]:
+    """The leaves for multipliers times ``factor`` (the linear part's own rows grow with it)."""
     where = pieces.neurons[terms], pieces.examples[terms]
-    return [LayerBlockLeaf(*where, leaf.signs, leaf.slopes, leaf.beta) for leaf in found.leaves]
+    grown = np.concatenate([np.full(len(terms), factor), [1.0, 1.0]])
+    return [
+        LayerBlockLeaf(*where, leaf.signs, leaf.slopes, grown * leaf.beta) for leaf in found.leaves
+    ]
 
 
 def blocks_of(layer: FrozenRest) -> Indices:

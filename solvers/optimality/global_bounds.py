@@ -167,12 +167,13 @@ def two_layer_relu(case: Case) -> list[Bound]:
     most = max((bound.upper for _, _, bound in found), default=0.0)
     if not most > 0.0:
         return []
-    scaled = alpha / (most * (1.0 + 2.0**-51))
+    factor = most * (1.0 + 2.0**-51)
+    scaled = alpha / factor
     leaves = tuple(
         NeuronLeaf(int(j), sign, leaf.signs, leaf.slopes, leaf.beta)
         for group, sign, bound in found
         for j in group.neurons[:1]
-        for leaf in bound.leaves
+        for leaf in bound.divided(factor).leaves
     )
     claim = GlobalLowerBound(sum_below(scaled), "neuron-dual", scaled, leaves)
     return [Bound("neuron_dual", claim)]

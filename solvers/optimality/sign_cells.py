@@ -72,7 +72,8 @@ def sign_cells(case: Case) -> LocalFinding | None:
     largest = max((found.upper for _, _, found in bounds), default=0.0)
     if not largest > 0.0:
         return None
-    alpha = case.kkt.multipliers / (largest * (1.0 + 2.0**-51))
+    factor = largest * (1.0 + 2.0**-51)
+    alpha = case.kkt.multipliers / factor
     value = sum_below(alpha)
     slack = case.slack_above(value)
     if value > point.objective * (1.0 + 1e-12):
@@ -82,7 +83,9 @@ def sign_cells(case: Case) -> LocalFinding | None:
             f"these multipliers do not serve all adjacent sign cells: a neuron earns {largest:.6g}"
         )
         return None
-    leaves = tuple(_leaf(v.neuron, s, leaf) for v, s, found in bounds for leaf in found.leaves)
+    leaves = tuple(
+        _leaf(v.neuron, s, leaf) for v, s, found in bounds for leaf in found.divided(factor).leaves
+    )
     claim = LocalLowerBound(point.theta, radius, value, "sign-cells", alpha, leaves=leaves)
     return LocalFinding(
         Answer.YES,

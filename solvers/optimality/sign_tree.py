@@ -12,6 +12,7 @@ sum ||u_j|| is bounded by a tree whose leaves each have their own multipliers. T
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,8 @@ def _bound(
             f"{value / point.objective:.12g} of the objective and found no better point"
         )
         return None
-    tree = tuple(_leaf(leaf, views, unit) for leaf in found.leaves)
+    neurons = [view.neuron for view in views]
+    tree = tuple(tree_leaf(leaf, neurons, unit) for leaf in found.leaves)
     worst = min(tree, key=lambda leaf: float(leaf.alpha.sum()))
     claim = LocalLowerBound(point.theta, radius, value, "sign-tree", worst.alpha, tree=tree)
     return LocalFinding(
@@ -140,11 +142,11 @@ def _bound(
     )
 
 
-def _leaf(leaf: Leaf, views: list[NeuronView], unit: float) -> SignTreeLeaf:
-    """The leaf in the units of the problem."""
+def tree_leaf(leaf: Leaf, neurons: Sequence[int], unit: float) -> SignTreeLeaf:
+    """The leaf in the units of the problem; ``neurons`` (0-based) has one entry a region."""
     evidence = tuple(
         NeuronLeaf(
-            views[leaf.node.index(e.region)].neuron,
+            neurons[leaf.node.index(e.region)],
             e.sign,
             part.signs,
             part.slopes,

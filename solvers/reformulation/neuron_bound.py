@@ -55,6 +55,14 @@ class NeuronBound:
     direction: Vector
     leaves: tuple[Leaf, ...] = field(repr=False)
 
+    def divided(self, factor: float) -> NeuronBound:
+        """The same bound for coefficients divided by ``factor`` > 0."""
+        leaves = tuple(
+            Leaf(leaf.signs, leaf.slopes, leaf.beta / factor, leaf.bound / factor)
+            for leaf in self.leaves
+        )
+        return NeuronBound(self.upper / factor, self.lower / factor, self.direction, leaves)
+
 
 @dataclass(frozen=True)
 class _Neuron:
