@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick slow check format openapi bench requirements clean
+.PHONY: serve test quick slow check format openapi bench bench-programs bench-share requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -53,6 +53,12 @@ openapi: $(VENV)/.installed  ## regenerate the committed document
 
 bench: $(VENV)/.installed-dev  ## small certifications against a trivial POST
 	$(BIN)/python -m benchmarks.http_floor
+
+bench-programs: $(VENV)/.installed-dev  ## the fixed-pattern program: each method against size
+	$(BIN)/python -m benchmarks.fixed_pattern
+
+bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points of shared and deep nets
+	$(BIN)/python -m benchmarks.local_share
 
 requirements: $(VENV)/.installed-dev  ## pin again, with hashes
 	$(COMPILE) --output-file requirements.txt pyproject.toml

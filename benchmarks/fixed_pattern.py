@@ -1,10 +1,11 @@
-"""Seconds of the fixed-pattern program against its size, by three methods.
+"""Seconds of the fixed-pattern program against its size, by three methods, as a Markdown table.
 
 cvxpy with Clarabel (skipped above a number of entries n k d; ``--all`` runs it everywhere),
 Clarabel called directly on each neuron's row space, and ``minimise_group_norm``, which chooses
 between that and the structured solver. Programs are those of random ReLU nets that label their
-own data, with and without sign constraints. The median of several runs; the gap is the
-certified relative one of our answer, the difference that of our optimum to cvxpy's.
+own data, with and without sign constraints. Medians of several runs in seconds of processor time
+of one thread, which other work on the machine hardly changes. The gap is the certified relative one
+of our answer, the difference that of our optimum (scaled to be feasible) to cvxpy's.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ SIZES = [
 ]
 """(n, k, d, sign constraints a neuron)."""
 
-CVXPY_LIMIT = 60_000
-CLARABEL_LIMIT = 1_500_000
+CVXPY_LIMIT = CLARABEL_LIMIT = 2_000_000
 GOAL_SIZE = (100, 50, 200)
 GOAL_SECONDS = 1.0
 GOAL_GAP = 1e-9
+GOAL_DIFFERENCE = 1e-8
 
 
 def program(n: int, k: int, d: int, signs: int) -> tuple[Blocks, Blocks]:
@@ -82,12 +83,12 @@ def by_cvxpy(margins: Blocks, cones: Blocks) -> float:
 
 
 def timed(run: Callable[[], T], seconds: float = 0.5) -> tuple[float, T]:
-    """Median time of repeated runs, and the last answer."""
+    """Median processor time of repeated runs, and the last answer."""
     times: list[float] = []
     while True:
-        start = time.perf_counter()
+        start = time.process_time()
         answer = run()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
         if sum(times) >= seconds and (len(times) >= 3 or times[0] > seconds):
             return statistics.median(times), answer
 
@@ -98,37 +99,46 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="cvxpy at every size (minutes)")
     everywhere = parser.parse_args(arguments).all
     print(
-        f"{'n':>4} {'k':>4} {'d':>4} {'signs':>5} | {'cvxpy':>9} {'Clarabel':>9} {'ours':>9}",
-        end="",
+        "|    n |    k |    d | signs |   cvxpy s | Clarabel s |    ours s |     gap | to cvxpy |"
     )
-    print(f" | {'gap':>8} {'to cvxpy':>9}")
+    print(
+        "| ---: | ---: | ---: | ----: | --------: | ---------: | --------: | ------: | -------: |"
+    )
     met = True
+    by_cvxpy(*program(*SIZES[0]))  # imports it
     for size in SIZES:
         met &= row(*size, everywhere=everywhere)
-    print(f"goal: {GOAL_SECONDS:g} s and a gap of {GOAL_GAP:g} at {GOAL_SIZE}:", end=" ")
-    print("met" if met else "MISSED")
+    print(
+        f"\nGoal: {GOAL_SECONDS:g} s and a gap of {GOAL_GAP:g} at {GOAL_SIZE}, "
+        f"the optimum of cvxpy to {GOAL_DIFFERENCE:g} everywhere: {'met' if met else 'MISSED'}."
+    )
     return int(not met)
 
 
 def row(n: int, k: int, d: int, signs: int, *, everywhere: bool) -> bool:
-    """Print one line of the table; whether it meets the goal (true at other sizes)."""
+    """Print one line of the table; whether it meets the goals."""
     margins, cones = program(n, k, d, signs)
     entries = n * k * d
     ours, solved = timed(lambda: minimise_group_norm(margins, cones, Budget(600.0)))
     if solved is None:
         raise RuntimeError("no solution")
-    direct, reference, difference = "-", "-", "-"
+    direct, reference, difference = "-", "-", 0.0
     if everywhere or entries <= CLARABEL_LIMIT:
-        direct = f"{timed(lambda: by_clarabel(margins, cones, Budget(600.0)))[0]:9.4f}"
+        direct = f"{timed(lambda: by_clarabel(margins, cones, Budget(600.0)))[0]:.4f}"
     if everywhere or entries <= CVXPY_LIMIT:
         seconds, value = timed(lambda: by_cvxpy(margins, cones))
-        reference = f"{seconds:9.4f}"
-        difference = f"{abs(solved.objective / solved.smallest_margin / value - 1.0):9.1e}"
-    print(f"{n:4} {k:4} {d:4} {signs:5} | {reference:>9} {direct:>9} {ours:9.4f}", end="")
-    print(f" | {max(solved.relative_gap, 0.0):8.1e} {difference:>9}", flush=True)
-    if (n, k, d) != GOAL_SIZE:
-        return True
-    return ours <= GOAL_SECONDS and solved.relative_gap <= GOAL_GAP
+        reference = f"{seconds:.4f}"
+        difference = abs(solved.objective / solved.smallest_margin / value - 1.0)
+    compared = "-" if reference == "-" else f"{difference:.1e}"
+    print(
+        f"| {n:4} | {k:4} | {d:4} | {signs:5} | {reference:>9} | {direct:>10} | {ours:9.4f} "
+        f"| {max(solved.relative_gap, 0.0):7.1e} | {compared:>8} |",
+        flush=True,
+    )
+    if not difference <= GOAL_DIFFERENCE:
+        return False
+    fast = ours <= GOAL_SECONDS and solved.relative_gap <= GOAL_GAP
+    return (n, k, d) != GOAL_SIZE or fast
 
 
 if __name__ == "__main__":

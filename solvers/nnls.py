@@ -80,11 +80,28 @@ def nonnegative_least_squares(
     return best
 
 
+def reduced_problem(rows: Matrix, target: Vector) -> tuple[Matrix, Vector]:
+    """Rows (n x r) and a target (r) with the same fits, r at most 2 n + 8; up to a constant.
+
+    For callers who solve several problems with the same rows; the residual is theirs to recompute.
+    """
+    columns, right = _reduced(rows.T, target)
+    return columns.T, right
+
+
 def _reduced(columns: Matrix, target: Vector) -> tuple[Matrix, Vector]:
-    """An equivalent problem with at most n + 1 rows (orthogonal reduction, no squaring)."""
+    """An equivalent problem with at most n + 1 rows (orthogonal reduction, no squaring).
+
+    Coordinates that no column has only add a constant to the residual and are left out.
+    """
     parameters, count = columns.shape
     if parameters <= 2 * count + 8:
         return columns, target
+    seen = columns.any(axis=1)
+    if 2 * int(np.count_nonzero(seen)) <= parameters:
+        columns, target = columns[seen], target[seen]
+        if len(target) <= 2 * count + 8:
+            return columns, target
     triangle = scipy.linalg.qr(
         np.column_stack([columns, target]), mode="r", overwrite_a=True, check_finite=False
     )[0][: count + 1]

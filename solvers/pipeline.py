@@ -26,12 +26,18 @@ from solvers.kinks import find_kinks
 from solvers.layerwise import layer_findings
 from solvers.optimality.adjacent_cells import adjacent_cells
 from solvers.optimality.case import Case
+from solvers.optimality.curved_descent import curved_descent
 from solvers.optimality.descent import first_order_descent, nearby_cells
 from solvers.optimality.fixed_signs import fixed_signs
 from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
 from solvers.optimality.growing_neuron import growing_neuron
 from solvers.optimality.kinked_cells import kinked_cells
-from solvers.optimality.second_order import second_order_necessary, second_order_sufficient
+from solvers.optimality.pattern_search import pattern_search
+from solvers.optimality.second_order import (
+    curved_multipliers,
+    second_order_necessary,
+    second_order_sufficient,
+)
 from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.sign_tree import sign_tree
 from solvers.optimality.snapping import carried_back, exact_kkt_case, snapped_case
@@ -53,10 +59,18 @@ LOCAL_TESTS: tuple[LocalTest, ...] = (
     sign_tree,
     second_order_sufficient,
     second_order_necessary,
+    curved_multipliers,
     kinked_cells,
     nearby_cells,
+    pattern_search,
+    curved_descent,
 )
 """Cheap and conclusive first; each answers or stays silent."""
+
+GlobalSearch = Callable[[Case, list[FeasiblePoint]], list[Bound]]
+
+GLOBAL_SEARCHES: tuple[GlobalSearch, ...] = (width_tree,)
+"""Bounds by branching, each for its own kind of net, from the point and better ones known."""
 
 
 @dataclass
@@ -130,7 +144,8 @@ def run(
         witness = list(progress.local.witness)
         with progress.stage("search"):
             if progress.global_.answer is not Answer.YES:
-                bounds.extend(width_tree(case, witness))
+                for search in GLOBAL_SEARCHES:
+                    bounds.extend(search(case, witness))
             progress.global_ = _weigh(case, bounds, witness, search=True)
             if progress.local.answer is Answer.UNKNOWN:
                 implied = _global_is_local(case, progress.global_)

@@ -74,7 +74,7 @@ def nearby_cells(case: Case) -> LocalFinding | None:
     rng = case.generator()
     for _ in range(_CELLS):
         case.budget.spend_patterns()
-        slopes = _sampled_pattern(case, rng)
+        slopes = sampled_pattern(case, rng)
         direction = _descent_in_cell(case, slopes)
         if direction is None:
             continue
@@ -85,7 +85,7 @@ def nearby_cells(case: Case) -> LocalFinding | None:
     return None
 
 
-def _sampled_pattern(case: Case, rng: np.random.Generator) -> Slopes:
+def sampled_pattern(case: Case, rng: np.random.Generator) -> Slopes:
     """The pattern just beside the point in a random direction."""
     point = case.point
     direction = rng.normal(size=point.theta.size)

@@ -3,8 +3,9 @@
 Every pre-activation that can vanish within the resolution may have either sign; the others keep
 theirs within the radius. Each combination of signs is a cell on which the network is one
 polynomial; the cells cover the ball, so the point is locally optimal if the bound holds in each,
-with multipliers of its own. Sign constraints of the first hidden layer are linear in theta and help
-as constraints; deeper ones are dropped, which only makes the proof harder.
+with multipliers of its own. The signs are constraints of the cell; those of the first layer are
+linear in theta, and combinations of them that no parameters attain are left out. Where a cell is
+flat, the constraints of its signs are dropped, so that neurons that act alike in it may rotate.
 """
 
 from __future__ import annotations
@@ -20,21 +21,25 @@ from solvers.certificate import CellBound, LocalLowerBound
 from solvers.findings import Answer, LocalFinding
 from solvers.kinks import Slopes
 from solvers.nnls import nonnegative_least_squares
+from solvers.optimality.arrangement import blocks, exact_rows, sign_vectors
 from solvers.optimality.case import Case
-from solvers.optimality.curvature_bound import (
-    Cell,
-    CurvatureBound,
-    curvature_bound,
-    lagrangian_rounding,
-)
+from solvers.optimality.cell_model import FLAT, CellModel, Wall
+from solvers.optimality.curvature_bound import Cell, CurvatureBound, curvature_bound
+from solvers.optimality.multiplier_search import curved_cell
+from solvers.optimality.rotations import tangents
+from solvers.optimality.second_order import least_curvature
 from solvers.optimality.smoothness import open_signs, smooth_radius
 from solvers.stationarity import ACTIVE
 
 Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Place = tuple[int, int, int]
+"""Layer, example, neuron."""
+Choice = tuple[tuple[int, ...], list[tuple[float, ...]]]
+"""Indices of some places, and the signs that they can have together."""
 
-_MAX_KINKS = 10
+_MAX_CELLS = 1024
+_MAX_PLACES = 60
 _MAX_PARAMETERS = 300
 
 
@@ -54,37 +59,67 @@ def kinked_cells(case: Case) -> LocalFinding | None:
     Because
         the cells cover the ball (module docstring); the bound is that of curvature_bound.
     Silent when
-        there is no kink or are too many, the net is large, or some cell has no such bound.
+        no sign can change within the resolution or too many can, the net is large, or some cell
+        has no such bound.
     See
         theory of second-order sufficient conditions, cell by cell.
     """
-    point, kkt = case.point, case.kkt
-    if not case.kinks.count or kkt.answer is not Answer.YES:
+    if not _applicable(case):
         return None
     masks = open_signs(case, 2.0 * case.resolution)
     places = [
         (layer, int(i), int(j)) for layer, mask in enumerate(masks) for i, j in np.argwhere(mask)
     ]
-    if len(places) > _MAX_KINKS or point.theta.size > _MAX_PARAMETERS:
-        case.tried.append(
-            f"no cell-by-cell curvature bound: {len(places)} open signs (limit {_MAX_KINKS}), "
-            f"{point.theta.size} parameters (limit {_MAX_PARAMETERS})"
-        )
+    if not places:
         return None
-    largest = min(smooth_radius(case, masks), point.norm)
-    cells = []
-    for signs in _combinations(case, masks, places):
-        case.budget.spend_patterns()
-        cells.append((signs, _cell(case, signs, places)))
-    radius = largest
-    while radius >= case.resolution:
+    radius = min(smooth_radius(case, masks), case.point.norm)
+    cells = _cells(case, masks, places, radius)
+    while cells and radius >= case.resolution:
         case.budget.check()
         bounds = _bounds(case, [cell for _, cell in cells], radius)
         if bounds is not None:
             return _finding(case, radius, cells, bounds)
         radius *= 0.5
-    case.tried.append("some adjacent cell has no curvature bound")
+    if cells:
+        case.tried.append("some adjacent cell has no curvature bound")
     return None
+
+
+def _applicable(case: Case) -> bool:
+    network = case.point.problem.network
+    if network.is_linear or case.kkt.answer is not Answer.YES or case.point.objective == 0.0:
+        return False
+    large = case.point.theta.size > _MAX_PARAMETERS
+    if large and case.kinks.count:
+        case.tried.append(
+            f"no cell-by-cell curvature bound: more than {_MAX_PARAMETERS} parameters"
+        )
+    return not large
+
+
+def _cells(
+    case: Case, masks: tuple[Mask, ...], places: list[Place], largest: float
+) -> list[tuple[_Signs, Cell]] | None:
+    """All cells, or None where there are too many or one proves nothing within ``largest``."""
+    if largest < case.resolution:
+        case.tried.append("more signs may change within the resolution than were counted")
+        return None
+    choices = _sign_choices(case, places) if len(places) <= _MAX_PLACES else None
+    if choices is None:
+        case.tried.append(
+            f"no cell-by-cell curvature bound: {len(places)} signs are open, more than "
+            f"{_MAX_PLACES} or in more than {_MAX_CELLS} cells"
+        )
+        return None
+    cells = []
+    for signs in _combinations(case, masks, places, choices):
+        case.budget.spend_patterns()
+        cell = _cell(case, signs, places, largest)
+        if cell is None:
+            case.tried.append("some adjacent cell is not stationary or does not curve upwards")
+            return None
+        cells.append((signs, cell))
+    return cells
 
 
 def _bounds(case: Case, cells: list[Cell], radius: float) -> list[CurvatureBound] | None:
@@ -99,58 +134,93 @@ def _bounds(case: Case, cells: list[Cell], radius: float) -> list[CurvatureBound
     return found
 
 
+def _sign_choices(case: Case, places: list[Place]) -> list[Choice] | None:
+    """Groups of places with the signs that each can have; None if there are too many cells.
+
+    A pre-activation of the first layer is linear in theta. A point where some of them vanish lies
+    in the closure of a cell where none does, and the network is that cell's polynomial there: sign
+    vectors that no point attains are not needed. A deeper neuron with one input, which is not
+    negative, has the sign of its weight on all examples. Others may have any signs.
+    """
+    first = [k for k, place in enumerate(places) if place[0] == 0]
+    choices: list[Choice] = [
+        (group, [(1.0,) * len(group), (-1.0,) * len(group)])
+        for group in _deeper_groups(case, places)
+    ]
+    total = 2 ** len(choices)
+    layer, problem = case.point.problem.network.layers[0], case.point.problem
+    rows = exact_rows(layer, problem.x, [(places[k][1], places[k][2]) for k in first])
+    for block in blocks(rows):
+        chosen = [rows[k] for k in block]
+        signs = sign_vectors(chosen, _MAX_CELLS // total, case.budget.check)
+        if signs is None:
+            return None
+        total *= max(1, len(signs))
+        choices.append((tuple(first[k] for k in block), signs))
+    return choices if total <= _MAX_CELLS else None
+
+
+def _deeper_groups(case: Case, places: list[Place]) -> Iterator[tuple[int, ...]]:
+    """Places (by index) above the first layer that have one sign together."""
+    together: dict[tuple[int, int], list[int]] = {}
+    for k, (layer, _, neuron) in enumerate(places):
+        if layer == 0:
+            continue
+        if len(case.point.problem.network.layers[layer].rows(neuron)[1]) == 1:
+            together.setdefault((layer, neuron), []).append(k)
+        else:
+            yield (k,)
+    yield from map(tuple, together.values())
+
+
 def _combinations(
-    case: Case, masks: tuple[Mask, ...], places: list[tuple[int, int, int]]
+    case: Case, masks: tuple[Mask, ...], places: list[Place], choices: list[Choice]
 ) -> Iterator[_Signs]:
     trace = case.point.trace
     base = [
         np.where(mask, 0.0, (z > 0.0).astype(np.float64))
         for mask, z in zip(masks, trace.pre, strict=True)
     ]
-    for chosen in product((1.0, -1.0), repeat=len(places)):
+    for chosen in product(*(signs for _, signs in choices)):
+        signs = np.zeros(len(places))
+        for (group, _), values in zip(choices, chosen, strict=True):
+            signs[list(group)] = values
         slopes = [b.copy() for b in base]
-        for sign, (layer, example, neuron) in zip(chosen, places, strict=True):
+        for sign, (layer, example, neuron) in zip(signs, places, strict=True):
             slopes[layer][example, neuron] = 1.0 if sign > 0.0 else 0.0
-        yield _Signs(tuple(slopes), chosen)
+        yield _Signs(tuple(slopes), tuple(signs.tolist()))
 
 
-def _cell(case: Case, cell: _Signs, places: list[tuple[int, int, int]]) -> Cell:
-    """The cell's constraints with multipliers by non-negative least squares."""
-    point, problem = case.point, case.point.problem
-    network = problem.network
-    frozen = network.forward(point.theta, problem.x, cell.slopes)
-    active = np.flatnonzero(point.excess <= ACTIVE)
-    margins = problem.y[active, None] * network.gradients(
-        point.theta, problem.x[active], tuple(s[active] for s in cell.slopes)
+def _cell(case: Case, cell: _Signs, places: list[Place], largest: float) -> Cell | None:
+    """The cell's constraints with multipliers that curve it upwards, or None.
+
+    The slack is at least the residual times the radius, and must fall like its square.
+    """
+    active = np.flatnonzero(case.point.excess <= ACTIVE)
+    walls = tuple(
+        Wall(layer, example, neuron, sign)
+        for sign, (layer, example, neuron) in zip(cell.signs, places, strict=True)
     )
-    error = 2.0 * network.forward_error(point.theta, problem.x)[1][active]
-    values = problem.y[active] * frozen.output[active] - 1.0 + error
-    first = [k for k, place in enumerate(places) if place[0] == 0]
-    signs = np.array([cell.signs[k] for k in first])
-    examples = np.array([places[k][1] for k in first], dtype=np.int64)
-    neurons = np.array([places[k][2] for k in first], dtype=np.int64)
-    rows, heights = margins, values
-    if first:
-        walls = network.preactivation_gradients(
-            point.theta, problem.x, cell.slopes, 0, neurons, examples
-        )
-        rows = np.vstack([margins, signs[:, None] * walls])
-        heights = np.concatenate([values, signs * point.trace.pre[0][examples, neurons]])
-    fit = nonnegative_least_squares(rows, point.theta, case.budget.check)
-    used = np.flatnonzero(fit.weights > 0.0)
-    owners = np.concatenate([active, np.full(len(first), -1)])
-    multipliers = np.zeros(problem.examples)
-    multipliers[active] = fit.weights[: len(active)]
-    form = network.hessian(point.theta, problem.x, multipliers * problem.y, cell.slopes)
-    return Cell(
-        rows[used],
-        fit.weights[used],
-        heights[used],
-        owners[used],
-        np.eye(point.theta.size) - form,
-        lagrangian_rounding(case, multipliers),
-        fit.norm,
-    )
+    model = CellModel(case, cell.slopes, active, walls)
+    fit = nonnegative_least_squares(model.rows, case.point.theta, case.budget.check)
+    if not case.slack_is_small(fit.norm * largest, largest):
+        return None
+    plain = model.bounded(model.settled(fit.weights), None, None)
+    if least_curvature(plain) > FLAT:
+        return plain
+    return _rotated(model, fit.weights) or _rotated(CellModel(case, cell.slopes, active), None)
+
+
+def _rotated(model: CellModel, weights: Vector | None) -> Cell | None:
+    """The best cell that was found with rotations, where neurons with walls stay as they are."""
+    case = model.case
+    if weights is None:
+        weights = nonnegative_least_squares(model.rows, case.point.theta, case.budget.check).weights
+    held = {(wall.layer, wall.neuron) for wall in model.walls}
+    used = np.unique(model.constraints.places)
+    slopes = tuple(s[used] for s in model.slopes)
+    free = tangents(case.point.problem.network, case.point.theta, slopes, held)
+    return curved_cell(model, weights, free)
 
 
 def _finding(
@@ -162,7 +232,7 @@ def _finding(
     point = case.point
     slack = max(b.slack for b in bounds)
     evidence = tuple(
-        CellBound(signs.signs, cell.examples, cell.weights, bound.sigma)
+        CellBound(signs.signs, cell.held.examples, cell.weights, bound.sigma)
         for (signs, cell), bound in zip(cells, bounds, strict=True)
     )
     claim = LocalLowerBound(

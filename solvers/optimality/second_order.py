@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 from solvers.certificate import LocalLowerBound
 from solvers.findings import Answer, LocalFinding
 from solvers.optimality.case import Case
-from solvers.optimality.curvature_bound import Cell, curvature_bound, lagrangian_rounding
+from solvers.optimality.cell_model import FLAT, CellModel, null_space, smooth_model
+from solvers.optimality.curvature_bound import Cell, CurvatureBound, curvature_bound
+from solvers.optimality.multiplier_search import curved_cell
+from solvers.optimality.rotations import tangents
 from solvers.optimality.smoothness import smooth_radius
 from solvers.optimality.witness import Path, witness_along
 from solvers.stationarity import ACTIVE
@@ -32,6 +35,8 @@ Matrix = NDArray[np.float64]
 
 _MAX_PARAMETERS = 1200
 _MAX_WORK = 500_000_000
+_MAX_SEARCHED = 300
+"""Most parameters, and most active margins, for a search over multipliers."""
 _CURVED = 1e-7
 """A curvature below minus this is worth a witness curve."""
 
@@ -106,43 +111,97 @@ def second_order_sufficient(case: Case) -> LocalFinding | None:
     if not largest >= case.resolution:
         case.tried.append("a pre-activation changes sign within the resolution")
         return None
-    cell = _smooth_cell(case)
-    radius = min(largest, case.point.norm)
+    weights = case.kkt.multipliers
+    model = CellModel(case, case.kinks.slopes, np.flatnonzero(weights > 0.0))
+    cell = model.bounded(weights[model.active], None, None)
+    finding = _proved(case, cell, min(largest, case.point.norm), "second-order")
+    if finding is None:
+        case.tried.append("the second-order sufficient condition proves no radius")
+    return finding
+
+
+def curved_multipliers(case: Case) -> LocalFinding | None:
+    """Prove local optimality with the best multipliers, the cone and the rotations in mind.
+
+    Claims
+        yes: the radius and slack of the curvature bound.
+    Because
+        curvature_bound proves it for whatever multipliers and pairs were found; rotations among
+        neurons that act alike need no curvature (see :mod:`solvers.optimality.rotations`).
+    Silent when
+        there is a kink, the net is large, or no multipliers of the active margins curve the
+        Lagrangian upwards on the critical cone.
+    See
+        Bonnans & Shapiro, Perturbation Analysis of Optimization Problems (2000), Theorem 3.63.
+    """
+    if case.kinks.count or case.kkt.answer is not Answer.YES or case.point.objective == 0.0:
+        return None
+    model = smooth_model(case)
+    if case.point.theta.size > _MAX_SEARCHED or len(model.active) > _MAX_SEARCHED:
+        return None
+    largest = smooth_radius(case)
+    if not largest >= case.resolution:
+        return None
+    free = tangents(
+        case.point.problem.network,
+        case.point.theta,
+        tuple(s[model.active] for s in model.slopes),
+        set(),
+    )
+    cell = curved_cell(model, case.kkt.multipliers[model.active], free)
+    if cell is None:
+        case.tried.append("no multipliers curve the Lagrangian upwards on the critical cone")
+        return None
+    return _proved(case, cell, min(largest, case.point.norm), "second-order-cone")
+
+
+def _proved(case: Case, cell: Cell, largest: float, rule: str) -> LocalFinding | None:
+    """The curvature bound at the largest radius, halved from ``largest``, where it says enough."""
+    if not least_curvature(cell) > FLAT:
+        return None
+    radius = largest
     while radius >= case.resolution:
         case.budget.check()
         proved = curvature_bound(case, cell, radius)
         if proved is not None and case.slack_is_small(proved.slack, radius):
-            slack = proved.slack
-            value = case.point.objective - slack
-            sigma = np.zeros(len(case.kkt.multipliers))
-            sigma[cell.examples] = proved.sigma
-            claim = LocalLowerBound(
-                case.point.theta, radius, value, "second-order", case.kkt.multipliers, sigma
-            )
-            return LocalFinding(
-                Answer.YES,
-                "second_order",
-                radius,
-                slack,
-                reason="the Lagrangian is positively curved along every critical direction",
-                claims=(claim,),
-            )
+            return _finding(case, cell, radius, proved, rule)
         radius *= 0.5
-    case.tried.append("the second-order sufficient condition proves no radius")
     return None
 
 
-def _smooth_cell(case: Case) -> Cell:
-    curvature = _Curvature(case)
-    used = np.flatnonzero(case.kkt.multipliers > 0.0)
-    return Cell(
-        curvature.gradients[used],
-        case.kkt.multipliers[used],
-        case.point.excess[used],
-        used,
-        curvature.hessian,
-        lagrangian_rounding(case, case.kkt.multipliers),
-        case.kkt.residual,
+def least_curvature(cell: Cell) -> float:
+    """Least curvature where weighted constraints stay: above what any radius can prove.
+
+    Exact up to rounding: the bound's matrix equals H - C'NC on this subspace.
+    """
+    rows = cell.held.rows
+    size = rows.shape[1]
+    kept = rows if cell.tangents is None else np.vstack([rows, cell.tangents])
+    basis = null_space(kept, size)
+    if basis.shape[1] == 0:
+        return 1.0
+    matrix = cell.hessian
+    if cell.cone is not None:
+        across = cell.cone.held.rows
+        matrix = matrix - across.T @ cell.cone.pairs @ across
+    return float(scipy.linalg.eigvalsh(basis.T @ matrix @ basis, subset_by_index=[0, 0])[0])
+
+
+def _finding(
+    case: Case, cell: Cell, radius: float, proved: CurvatureBound, rule: str
+) -> LocalFinding:
+    value = case.point.objective - proved.slack
+    alpha, sigma = np.zeros((2, case.point.problem.examples))
+    alpha[cell.held.examples] = cell.weights
+    sigma[cell.held.examples] = proved.sigma
+    claim = LocalLowerBound(case.point.theta, radius, value, rule, alpha, sigma)
+    return LocalFinding(
+        Answer.YES,
+        "second_order",
+        radius,
+        proved.slack,
+        reason="the Lagrangian is positively curved along every critical direction",
+        claims=(claim,),
     )
 
 
@@ -166,7 +225,7 @@ def second_order_necessary(case: Case) -> LocalFinding | None:
     strong = multipliers > 1e-9 * max(float(multipliers.max(initial=0.0)), 1e-300)
     kept = kink_rows(case)
     rows = np.vstack([curvature.gradients[strong], kept])
-    basis = _null_space(rows, case.point.theta.size)
+    basis = null_space(rows, case.point.theta.size)
     if basis.shape[1] == 0:
         return None
     values, vectors = np.linalg.eigh(basis.T @ curvature.hessian @ basis)
@@ -201,16 +260,6 @@ def kink_rows(case: Case) -> Matrix:
     return np.vstack(rows)
 
 
-def _null_space(rows: Matrix, size: int) -> Matrix:
-    if len(rows) == 0:
-        return np.eye(size)
-    norms = np.linalg.norm(rows, axis=1)
-    basis: Matrix = scipy.linalg.null_space(
-        rows[norms > 0.0] / norms[norms > 0.0, None], rcond=1e-10
-    )
-    return basis
-
-
 def bent_curve(
     case: Case, gradients: Matrix, forms: Vector, direction: Vector, kept: Matrix
 ) -> Path:
@@ -243,4 +292,8 @@ def held_margins(case: Case, rows: Matrix, wanted: Vector) -> Vector | None:
         bounds=[(-box, box)] * rows.shape[1],
         options={"time_limit": max(0.05, case.budget.remaining)},
     )
-    return np.asarray(solved.x) if solved.success else None
+    if not solved.success or solved.x is None:
+        return None
+    # A vertex may be long; only its part in the span of the program's vectors matters.
+    span = np.vstack([rows, case.point.theta])
+    return np.asarray(np.linalg.lstsq(span, span @ solved.x, rcond=1e-12)[0])

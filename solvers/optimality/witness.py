@@ -28,13 +28,14 @@ Vector = NDArray[np.float64]
 Path = Callable[[float], Vector | None]
 """Distance (absolute) -> a point at about that distance from theta, before scaling."""
 
-DISTANCES = (0.3, *(10.0**-k for k in range(1, 10)))
+DISTANCES = (0.3, *(10.0**-k for k in range(1, 14)))
 """Distances tried, relative to the norm of what may move."""
 _LEAST_CURVATURE = 1e-4
 _PRECISION = 1e-14
 """Decreases below this times the objective drown in the rounding of the points."""
 _STEADY = 10.0
-_LEAST_RANGE = 1e3
+_FULL_RANGE, _LEAST_RANGE = 0.9e4, 1e3
+"""Distances fall over four decades, or at least three where double precision allows no more."""
 
 
 def witness_along(origin: Reference, path: Path, method: str) -> LocalFinding | None:
@@ -48,7 +49,8 @@ def witness_along(origin: Reference, path: Path, method: str) -> LocalFinding | 
         if candidate is not None and _lower_enough(origin, candidate, decrease):
             accepted.append(candidate)
             decreases.append(decrease)
-            if candidate.distance <= origin.resolution / 10.0:
+            far = accepted[0].distance
+            if candidate.distance <= min(origin.resolution / 10.0, far / _FULL_RANGE):
                 break
         elif accepted:
             break

@@ -86,7 +86,7 @@ def depth_two_candidates(point: Point, kink_tolerance: float, budget: Budget) ->
     structure = two_layer(point.problem.network)
     if structure is None:
         return
-    neurons = _neurons(point, structure, kink_tolerance)
+    neurons = kept_neurons(point, structure, kink_tolerance)
     if not neurons:
         return
     known: set[bytes] = set()
@@ -97,12 +97,12 @@ def depth_two_candidates(point: Point, kink_tolerance: float, budget: Budget) ->
         if key in known:
             continue
         known.add(key)
-        solved = _solved(neurons, guess, point.problem.y, budget)
-        if solved is not None:
-            yield _joined(structure, neurons, solved)
+        blocks = solved(neurons, guess, point.problem.y, budget)
+        if blocks is not None:
+            yield joined(structure, neurons, blocks)
 
 
-def _neurons(point: Point, structure: TwoLayer, kink_tolerance: float) -> list[Neuron]:
+def kept_neurons(point: Point, structure: TwoLayer, kink_tolerance: float) -> list[Neuron]:
     """The neurons with weights on both sides; all others can only vanish."""
     network = point.problem.network
     kinks = find_kinks(network, point.theta, point.trace, tolerance=kink_tolerance)
@@ -218,14 +218,14 @@ def _loose_multipliers(
     for neuron, mask, radius in zip(neurons, kinks, radii, strict=True):
         if radius > 0.0:
             root = np.sqrt(radius)
-            rows.append(root * _projected(neuron, mask, y))
+            rows.append(root * projected(neuron, mask, y))
             target.append(root * neuron.u / np.linalg.norm(neuron.u))
     excess = np.maximum(point.margins - 1.0, 0.0)[:, None] * point.norm
     fit = nonnegative_least_squares(np.hstack([*rows, excess]), np.append(np.hstack(target), 0.0))
     return fit.weights
 
 
-def _projected(neuron: Neuron, kinks: Mask, y: Vector) -> Matrix:
+def projected(neuron: Neuron, kinks: Mask, y: Vector) -> Matrix:
     """B_j P_j (n x d)."""
     matrix = neuron.margins(y)
     matrix[kinks & ~np.array(neuron.linear)] = 0.0
@@ -239,13 +239,13 @@ def _projected(neuron: Neuron, kinks: Mask, y: Vector) -> Matrix:
     return matrix
 
 
-def _solved(neurons: list[Neuron], guess: Guess, y: Vector, budget: Budget) -> list[Vector] | None:
+def solved(neurons: list[Neuron], guess: Guess, y: Vector, budget: Budget) -> list[Vector] | None:
     """u_j for a corrected guess that meets every sign and margin, or None."""
     for _ in range(_ROUNDS):
         budget.check()
         if not guess.active.any() or not guess.radii.any():
             return None
-        blocks = [_projected(n, k, y) for n, k in zip(neurons, guess.kinks, strict=True)]
+        blocks = [projected(n, k, y) for n, k in zip(neurons, guess.kinks, strict=True)]
         newton = _newton(blocks, guess)
         if newton is None:
             return None
@@ -322,7 +322,8 @@ def _corrected(neurons: list[Neuron], guess: Guess, u: list[Vector], y: Vector) 
     return None
 
 
-def _joined(structure: TwoLayer, neurons: list[Neuron], blocks: list[Vector]) -> Vector:
+def joined(structure: TwoLayer, neurons: list[Neuron], blocks: list[Vector]) -> Vector:
+    """The balanced parameters theta (p) of u_j (d each); neurons not listed are zero."""
     u = [np.zeros(g.weights.shape) for g in structure.groups]
     output_signs = [np.ones(len(g.neurons)) for g in structure.groups]
     for neuron, block in zip(neurons, blocks, strict=True):

@@ -20,6 +20,7 @@ from solvers.options import Options
 from solvers.placing import Placement, place
 from solvers.problem import Point
 from solvers.refinement.depth_two import depth_two_candidates
+from solvers.refinement.faces import face_candidates
 from solvers.refinement.finding import Refinement
 from solvers.refinement.newton import LARGEST, newton_candidates
 from solvers.refinement.pattern import adds_only_zeros
@@ -31,7 +32,7 @@ Method = Callable[[Point, float, Budget], Iterator[Vector]]
 
 FOUND = 1e-10
 """Largest relative residual (and complementarity) of what counts as an exact KKT point."""
-METHODS: tuple[Method, ...] = (depth_two_candidates, newton_candidates)
+METHODS: tuple[Method, ...] = (face_candidates, depth_two_candidates, newton_candidates)
 _COMPARED = 200
 """Up to this many parameters every proposal is compared and the nearest one taken."""
 _SHARE = 0.5

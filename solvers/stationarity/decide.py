@@ -31,8 +31,9 @@ from solvers.nnls import NonnegativeFit
 from solvers.options import Options
 from solvers.problem import Point
 from solvers.stationarity.finding import EXPLICIT_LIMIT, KktFinding, mean_slopes
+from solvers.stationarity.fitting import least_residual
 from solvers.stationarity.gram import gram_coordinates, gram_fit
-from solvers.stationarity.multipliers import Master, inner_fit, least_residual, within
+from solvers.stationarity.multipliers import Master, inner_fit, within
 from solvers.stationarity.refutation import refutation
 from solvers.stationarity.uniqueness import unique_multipliers
 from solvers.subdifferential import Subdifferential

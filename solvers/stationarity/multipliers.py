@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solvers.budget import Budget
 from solvers.kinks import Slopes
-from solvers.nnls import NonnegativeFit, nonnegative_least_squares
+from solvers.nnls import NonnegativeFit, nonnegative_least_squares, reduced_problem
 from solvers.options import Options
 from solvers.problem import Point
 from solvers.stationarity.finding import ACTIVE, ROUNDING
@@ -52,6 +52,7 @@ class Columns:
         self.budget = budget
         self.keys: dict[tuple[int, tuple[float, ...]], None] = {}
         self.rows: list[Vector] = []
+        self._small: tuple[Matrix, Vector] = (np.zeros((0, 0)), np.zeros(0))
         self.add(sub.kinks.slopes, np.flatnonzero(allowed))
         if sub.kinks.weighty_count:
             self.add(sub.kinks.filled(1.0), np.flatnonzero(allowed))
@@ -69,6 +70,12 @@ class Columns:
             self.rows.append(row)
         return len(fresh)
 
+    def _reduced(self, rows: Matrix) -> tuple[Matrix, Vector]:
+        """The rows and theta in few coordinates, computed once for the same columns."""
+        if len(self._small[0]) != len(rows):
+            self._small = reduced_problem(rows, self.sub.point.theta)
+        return self._small
+
     def solve(self, costs: Vector, penalty: float) -> Master:
         """Fit theta with the penalty row, generating columns until none prices out."""
         theta = self.sub.point.theta
@@ -77,15 +84,13 @@ class Columns:
             self.budget.check()
             examples = np.array([k[0] for k in self.keys], dtype=np.int64)
             rows = np.array(self.rows)
+            small, target = self._reduced(rows)
             if penalty > 0.0:
-                fit = nonnegative_least_squares(
-                    np.column_stack([rows, penalty * costs[examples]]),
-                    np.append(theta, 0.0),
-                    self.budget.check,
-                )
-                fit = NonnegativeFit(fit.weights, fit.residual[:-1], fit.dual_violation)
-            else:
-                fit = nonnegative_least_squares(rows, theta, self.budget.check)
+                small = np.column_stack([small, penalty * costs[examples]])
+                target = np.append(target, 0.0)
+            fit = nonnegative_least_squares(small, target, self.budget.check)
+            residual = theta - fit.weights @ rows
+            fit = NonnegativeFit(fit.weights, residual, fit.dual_violation)
             master = Master(examples, rows, tuple(k[1] for k in self.keys), fit, penalty)
             if self.sub.kinks.weighty_count == 0 or fit.norm <= 1e-14 * size:
                 return master
@@ -104,46 +109,6 @@ def within(master: Master, costs: Vector, point: Point, options: Options) -> boo
     near = master.fit.norm + error <= options.kkt_tolerance * point.norm
     budget = (options.complementarity_tolerance - ROUNDING) * point.norm**2
     return near and master.complementarity(costs) <= budget
-
-
-def least_residual(
-    sub: Subdifferential,
-    costs: Vector,
-    allowed: NDArray[np.bool_],
-    options: Options,
-    budget: Budget,
-) -> Master:
-    """The least residual whose complementarity stays within delta ||theta||^2.
-
-    Exactly active examples first (crisp multipliers); if they do not explain theta, every example
-    may carry weight, with a quadratic penalty on sum lambda_i (q_i - 1) raised until it fits.
-    """
-    size = sub.point.norm
-    active = allowed & (costs <= ACTIVE)
-    if active.any():
-        crisp = Columns(sub, active, budget).solve(costs, 0.0)
-        if crisp.fit.norm <= 1e-3 * options.kkt_tolerance * size or bool((active == allowed).all()):
-            return crisp
-    columns = Columns(sub, allowed, budget)
-    allowance = options.complementarity_tolerance * size**2 * (1.0 - 1e-6)
-    free = columns.solve(costs, 0.0)
-    if free.complementarity(costs) <= allowance:
-        return free
-    low, high = 1e-6, 1.0
-    best = columns.solve(costs, high)
-    while best.complementarity(costs) > allowance and high < 1e12:
-        low, high = high, high * 100.0
-        best = columns.solve(costs, high)
-    for _ in range(24):
-        middle = float(np.sqrt(low * high))
-        trial = columns.solve(costs, middle)
-        if trial.complementarity(costs) <= allowance:
-            high, best = middle, trial
-        else:
-            low = middle
-        if high / low < 1.02:
-            break
-    return best
 
 
 def inner_fit(sub: Subdifferential, costs: Vector, budget: Budget, *, seed: int) -> Master | None:

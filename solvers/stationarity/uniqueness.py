@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
+from solvers.stationarity.by_neuron import MANY, kinked_neurons
 from solvers.stationarity.finding import ACTIVE, EXPLICIT_LIMIT
 from solvers.stationarity.multipliers import Master
 from solvers.subdifferential import Subdifferential
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
+
+_RANK = 1e-9
+"""Singular values of unit rows below this count as zero."""
 
 
 def unique_multipliers(sub: Subdifferential, master: Master, costs: Vector) -> bool | None:
@@ -23,6 +28,8 @@ def unique_multipliers(sub: Subdifferential, master: Master, costs: Vector) -> b
     active = np.flatnonzero(costs <= ACTIVE)
     if active.size * sub.point.theta.size > EXPLICIT_LIMIT:
         return None
+    if sub.kinks.weighty_count >= MANY:
+        return _by_neuron(sub, active)
     base, parts, owners = sub.generators(active)
     unit = np.linalg.norm(base, axis=1)
     if not bool(np.all(unit > 0.0)):
@@ -33,9 +40,45 @@ def unique_multipliers(sub: Subdifferential, master: Master, costs: Vector) -> b
     kept[: len(base)] = True
     if sub.kinks.layers_per_example[active].max(initial=0) > 1:
         return None
-    if np.linalg.matrix_rank(stacked[kept] / norms[kept, None], tol=1e-9) == int(kept.sum()):
+    if _independent(stacked[kept] / norms[kept, None]):
         return True
     return _by_linear_program(master, sub, active, base, parts, owners)
+
+
+def _independent(rows: Matrix) -> bool:
+    """Whether unit ``rows`` (k x p) are linearly independent, with a margin for rounding."""
+    count, width = rows.shape
+    if width > 2 * count:
+        triangle = scipy.linalg.qr(rows.T, mode="r", check_finite=False)[0]
+        rows = np.asarray(triangle[:count], dtype=np.float64)
+    return bool(np.linalg.matrix_rank(rows, tol=_RANK) == count)
+
+
+def _by_neuron(sub: Subdifferential, active: NDArray[np.int64]) -> bool | None:
+    """The same where kinks are many (depth 2): True, or None where that is not seen.
+
+    The kinks' own contributions live in the weights of different neurons; what they leave of the
+    base subgradients has to be independent. Kinks of examples without weight do not count.
+    """
+    neurons = kinked_neurons(sub)
+    if neurons is None:
+        return None
+    base = sub.gradients(sub.kinks.slopes, active)
+    unit = np.linalg.norm(base, axis=1)
+    if not bool(np.all(unit > 0.0)):
+        return None
+    rows: Matrix = base / unit[:, None]
+    for neuron in neurons:
+        parts = neuron.parts[np.isin(neuron.examples, active)]
+        if len(parts):
+            directions = parts / np.linalg.norm(parts, axis=1)[:, None]
+            if not _independent(directions):
+                return None
+            axes = np.linalg.qr(directions.T)[0].T
+            for _ in range(2):
+                own = rows[:, neuron.weights]
+                rows[:, neuron.weights] = own - (own @ axes.T) @ axes
+    return True if _independent(rows) else None
 
 
 def _by_linear_program(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -34,7 +35,7 @@ def audit(request: Request, body: Json, **options: Any) -> None:
     if not body["feasibility"]["feasible"]:
         check_infeasible(request, body)
         return
-    check_point(request, body)
+    check_point(request, body, **options)
     check_evidence(request, body)
     if body["kkt"] is not None:
         check_kkt(request, body)
@@ -161,17 +162,34 @@ def close(a: float | Fraction, b: Fraction, tolerance: Fraction = SLACK) -> bool
     return abs(Fraction(a) - b) <= tolerance * abs(b)
 
 
-def check_point(request: Request, body: Json) -> None:
+def check_refinement(
+    refinement: Json, found: Any, given: list[Fraction], options: dict[str, Any]
+) -> None:
+    """The refined point is as far from the multiple of the posted one as is said, and not farther
+    than the request allows."""
+    far = sum(((f - g) ** 2 for f, g in zip(found, given, strict=True)), Fraction(0))
+    size = sum((g * g for g in given), Fraction(0))
+    allowed = Fraction(options.get("refine_radius", 0.1)) ** 2
+    assert far <= allowed * size * (1 + SLACK), "moved farther than the request allows"
+    noise = size / 10**28
+    assert far <= Fraction(refinement["distance"]) ** 2 * (1 + Fraction(1, 1000)) + noise
+
+
+def check_point(request: Request, body: Json, **options: Any) -> None:
     """The certified point is feasible exactly, and a positive multiple of the posted one."""
     point = body["point"]
     assert is_feasible(request, point)
     assert close(body["objective"], half(point))
     given, found = exact(request.theta), exact(flat(point))
     scale = Fraction(body["feasibility"]["scale"])
-    largest = max(abs(g) for g in given)
-    assert all(
-        abs(f - scale * g) <= SLACK * scale * largest for f, g in zip(found, given, strict=True)
-    )
+    refinement = body.get("refinement")
+    if refinement is not None and refinement["converged"]:
+        check_refinement(refinement, found, [scale * g for g in given], options)
+    else:
+        largest = max(abs(g) for g in given)
+        assert all(
+            abs(f - scale * g) <= SLACK * scale * largest for f, g in zip(found, given, strict=True)
+        )
     for reported, q in zip(
         body["feasibility"]["margins"], exact_margins(request, point), strict=True
     ):
@@ -197,6 +215,7 @@ def check_evidence(request: Request, body: Json) -> None:
     if local is not None and local["answer"] == "no":
         lowest = min(w["distance"] for w in local["witness"])
         assert lowest <= 1e-3 * max(w["distance"] for w in local["witness"])
+        check_witness(body)
     better = (global_ or {}).get("better_point")
     if better is not None:
         assert is_feasible(request, better)
@@ -216,6 +235,21 @@ def check_evidence(request: Request, body: Json) -> None:
         )
     ):
         assert half(better) >= f - Fraction(local["slack"])
+
+
+def check_witness(body: Json) -> None:
+    """Theory, section 0: a decrease at every distance that is no rounding and no tolerance."""
+    f, local = half(body["point"]), body["local"]
+    decreases = []
+    for witness in local["witness"]:
+        decrease = f - half(witness["point"])
+        relative = distance_squared(witness["point"], body["point"]) / (2 * f)
+        assert decrease >= Fraction(9, 100_000) * f * relative, "too small for its distance"
+        decreases.append((decrease, witness["point"]))
+    best, point = max(decreases, key=lambda pair: pair[0])
+    assert best > Fraction(body["tolerances"]["gap"]) * f * (1 - SLACK)
+    shrunk = float(np.linalg.norm(flat(body["point"]))) - float(np.linalg.norm(flat(point)))
+    assert local["robust_radius"] <= shrunk * (1 + 1e-9) + 1e-12 * float(f) ** 0.5
 
 
 def kink_masks(net: Net, theta: np.ndarray, x: np.ndarray, tolerance: float) -> list[np.ndarray]:
@@ -254,7 +288,15 @@ def check_kkt(request: Request, body: Json) -> None:
         _check_direction(request, body, theta, x, pre, margins, masks)
 
 
-def _check_multipliers(request, body, theta, x, pre, margins, masks) -> None:
+def _check_multipliers(
+    request: Request,
+    body: Json,
+    theta: np.ndarray,
+    x: np.ndarray,
+    pre: list[np.ndarray],
+    margins: np.ndarray,
+    masks: list[np.ndarray],
+) -> None:
     net, kkt, tolerances = request.net, body["kkt"], body["tolerances"]
     slopes = [_slopes(net, z, mask) for z, mask in zip(pre, masks, strict=True)]
     for kink in kkt["kinks"]:
@@ -289,7 +331,15 @@ def _slopes(net: Net, z: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def _check_direction(request, body, theta, x, pre, margins, masks) -> None:
+def _check_direction(
+    request: Request,
+    body: Json,
+    theta: np.ndarray,
+    x: np.ndarray,
+    pre: list[np.ndarray],
+    margins: np.ndarray,
+    masks: list[np.ndarray],
+) -> None:
     """Some t >= 0 has <h, d> >= -t (q_i - 1) for all outer h and <theta, d> < -(eps, t delta)."""
     net, tolerances = request.net, body["tolerances"]
     d = exact(flat(body["kkt"]["descent_direction"]))
@@ -318,7 +368,7 @@ def _check_direction(request, body, theta, x, pre, margins, masks) -> None:
     assert gain**2 >= Fraction(tolerances["kkt"]) ** 2 * size * length * (1 - SLACK)
 
 
-def _choices(count: int):
+def _choices(count: int) -> Iterator[Sequence[int]]:
     if count <= 6:
         yield from product((0, 1), repeat=count)
         return
@@ -328,12 +378,24 @@ def _choices(count: int):
         yield rng.integers(0, 2, count).tolist()
 
 
+def check_layer_slack(local: Json, own: Fraction, tolerances: Json) -> None:
+    """A yes about a layer obeys the rule of :func:`check_radius`, with the layer's own norm."""
+    if local["answer"] != "yes":
+        return
+    assert local["slack"] <= tolerances["gap"] * float(own) * (1 + 1e-9)
+    if local["radius"] is not None:
+        relative = local["radius"] / (2 * float(own)) ** 0.5
+        assert relative >= tolerances["resolution"] * (1 - 1e-9)
+        assert local["slack"] <= 1e-5 * float(own) * relative**2 * (1 + 1e-9)
+
+
 def check_layers(request: Request, body: Json) -> None:
     """Layer evidence moves that layer only, is feasible and lower."""
     point = body["point"]
     for finding in body["layers"] or []:
         index = finding["layer"] - 1
         own = half([point[index]])
+        check_layer_slack(finding["local"], own, body["tolerances"])
         moved = [w["point"] for w in finding["local"]["witness"]]
         if finding["global"]["better_point"] is not None:
             moved.append(finding["global"]["better_point"])

@@ -95,7 +95,7 @@ class Net:
 
     @property
     def size(self) -> int:
-        return self.slices[-1].stop
+        return int(self.slices[-1].stop)
 
     @property
     def shares(self) -> bool:
@@ -116,7 +116,8 @@ class Net:
 
     def forward(self, theta: np.ndarray, x: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Hidden pre-activations (n x k a layer) and outputs (n)."""
-        a, pre = self.inputs(x), []
+        a = self.inputs(x)
+        pre: list[np.ndarray] = []
         for index, w in enumerate(self.weights(theta)):
             z = a @ w.T
             if index == self.depth - 1:
@@ -127,7 +128,7 @@ class Net:
 
     def margins(self, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         labels = np.array([int(label) for label in y])
-        return labels * self.forward(theta, x)[1]
+        return np.asarray(labels * self.forward(theta, x)[1])
 
     def gradient(
         self, theta: np.ndarray, x: np.ndarray, slopes: Sequence[np.ndarray]
@@ -165,15 +166,32 @@ def _diagonal_net(spec: Mapping[str, Any]) -> list[np.ndarray]:
 
 def _convolution(spec: Mapping[str, Any], length: int) -> np.ndarray:
     channels, size = spec.get("channels", 1), spec["filter_size"]
-    stride, block = spec["stride"], length // channels
-    circular = spec["padding"] == "circular"
-    positions = block // stride if circular else (block - size) // stride + 1
+    stride, block = spec.get("stride", 1), length // channels
+    circular, pad = spec.get("padding") == "circular", spec.get("pad", 0)
+    positions = block // stride if circular else (block + 2 * pad - size) // stride + 1
     rows = []
     for f, p in product(range(spec["filters"]), range(positions)):
         row = np.zeros(length, dtype=int)
         for c, a in product(range(channels), range(size)):
-            place = (p * stride + a) % block if circular else p * stride + a
-            row[c * block + place] = (f * channels + c) * size + a + 1
+            place = (p * stride + a) % block if circular else p * stride + a - pad
+            if 0 <= place < block:
+                row[c * block + place] = (f * channels + c) * size + a + 1
+        rows.append(row)
+    return np.array(rows)
+
+
+def _convolution2d(spec: Mapping[str, Any]) -> np.ndarray:
+    channels, height, width = spec.get("channels", 1), spec["height"], spec["width"]
+    a, b = spec["filter_size"]
+    (s, t), (p, q) = spec.get("stride", [1, 1]), spec.get("pad", [0, 0])
+    downs, acrosses = (height + 2 * p - a) // s + 1, (width + 2 * q - b) // t + 1
+    rows = []
+    for f, down, across in product(range(spec["filters"]), range(downs), range(acrosses)):
+        row = np.zeros(channels * height * width, dtype=int)
+        for c, i, j in product(range(channels), range(a), range(b)):
+            y, x = down * s + i - p, across * t + j - q
+            if 0 <= y < height and 0 <= x < width:
+                row[(c * height + y) * width + x] = ((f * channels + c) * a + i) * b + j + 1
         rows.append(row)
     return np.array(rows)
 
@@ -193,6 +211,8 @@ def _layers(spec: Mapping[str, Any]) -> list[np.ndarray]:
             maps.append(np.diag(np.arange(1, width + 1)))
         elif layer["type"] == "shared":
             maps.append(np.array(layer["index"]))
+        elif layer["type"] == "convolution2d":
+            maps.append(_convolution2d(layer))
         else:
             maps.append(_convolution(layer, width))
         width = len(maps[-1])

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 
-from tests.acceptance.attack import Ball
+from tests.acceptance.attack import MINIMIZE, Ball
 from tests.acceptance.oracle import Net, Request
 
 Spec = dict[str, Any]
@@ -161,7 +160,7 @@ def optimised(request: Request) -> np.ndarray | None:
     start = ball.lifted(ball.theta)
     with np.errstate(all="ignore"):
         try:
-            found = scipy.optimize.minimize(
+            found = MINIMIZE(
                 lambda t: (0.5 * float(t @ t), t),
                 ball.theta if start is None else start,
                 jac=True,

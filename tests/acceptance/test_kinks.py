@@ -6,14 +6,13 @@ pre-activation on an input on the second axis is exactly zero.
 
 from __future__ import annotations
 
-import cvxpy as cp
 import numpy as np
 import pytest
 
 from tests.acceptance.attack import Ball, survives
 from tests.acceptance.audit import certified
-from tests.acceptance.convex import solved
 from tests.acceptance.oracle import Request
+from tests.acceptance.test_planar_brute_force import least_norms, patterns
 
 SEEDS = [*range(10), *(pytest.param(s, marks=pytest.mark.slow) for s in range(10, 100))]
 
@@ -57,27 +56,6 @@ def test_no_slope_reaches_beyond_one(a: float, excess: float) -> None:
     assert body["verdict"] == "not_kkt", body["summary"]
 
 
-def _cells(x: np.ndarray) -> list[tuple[float, ...]]:
-    """All activation patterns of one planar neuron, from the angles at which it turns."""
-    angles = np.arctan2(x[:, 1], x[:, 0])
-    turns = np.sort(np.concatenate([angles + np.pi / 2, angles - np.pi / 2]))
-    middles = (turns + np.append(turns[1:], turns[0] + 2 * np.pi)) / 2
-    return list({tuple((x @ [np.cos(t), np.sin(t)] > 0).astype(float)) for t in middles})
-
-
-def _solve(x: np.ndarray, y: np.ndarray, s: np.ndarray, patterns: list[tuple[float, ...]]):
-    u = [cp.Variable(2) for _ in patterns]
-    rows = [np.asarray(p) for p in patterns]
-    out = sum(s[j] * cp.multiply(rows[j], x @ u[j]) for j in range(len(u)))
-    cones = [cp.multiply(2 * rows[j] - 1, x @ u[j]) >= 0 for j in range(len(u))]
-    problem = cp.Problem(
-        cp.Minimize(sum(cp.norm(v) for v in u)), [cp.multiply(y, out) >= 1, *cones]
-    )
-    if not solved(problem):
-        return np.inf, None
-    return float(problem.value), np.array([v.value for v in u])
-
-
 def planar_optimum_on_a_kink(rng: np.random.Generator) -> Request | None:
     """The width-2 global optimum over all sign cells, kept if it lies on a kink; snapped exactly.
 
@@ -86,13 +64,14 @@ def planar_optimum_on_a_kink(rng: np.random.Generator) -> Request | None:
     n = int(rng.integers(2, 4))
     x, y = rng.normal(size=(n, 2)), rng.choice([-1.0, 1.0], size=n)
     best, chosen, sign = np.inf, None, None
+    walls = [np.ones(n, dtype=bool)] * 2
     for s in ([1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]):
-        cells = _cells(x)
+        cells = patterns(x)
         for a in cells:
             for b in cells:
-                value, rows = _solve(x, y, np.array(s), [a, b])
-                if value < best * (1 - 1e-9):
-                    best, chosen, sign = value, rows, np.array(s)
+                found = least_norms(x, y, [(a, s[0]), (b, s[1])], walls)
+                if found is not None and found[0] < best * (1 - 1e-9):
+                    best, chosen, sign = found[0], found[1], np.array(s)
     if chosen is None or np.linalg.norm(chosen, axis=1).min() < 1e-3:
         return None
     z = x @ chosen.T
