@@ -140,18 +140,26 @@ def run(
                 point.problem, point.theta, gap_tolerance=options.gap_tolerance, budget=budget
             )
         report(progress)
-    if progress.asks("global") and progress.global_ and progress.local:
-        witness = list(progress.local.witness)
+    if progress.asks("global"):
         with progress.stage("search"):
-            if progress.global_.answer is not Answer.YES:
-                for search in GLOBAL_SEARCHES:
-                    bounds.extend(search(case, witness))
-            progress.global_ = _weigh(case, bounds, witness, search=True)
-            if progress.local.answer is Answer.UNKNOWN:
-                implied = _global_is_local(case, progress.global_)
-                progress.local = implied or progress.local
+            _search(case, progress, bounds)
     _check_consistent(progress)
     return progress
+
+
+def _search(case: Case, progress: Progress, bounds: list[Bound]) -> None:
+    """Branch for a bound and look for better points, where the question is still open."""
+    found, local = progress.global_, progress.local
+    if found is None or local is None:
+        return
+    known = list(local.witness)
+    if found.answer is not Answer.YES:
+        for branching in GLOBAL_SEARCHES:
+            bounds.extend(branching(case, known))
+        progress.global_ = _weigh(case, bounds, known, search=False)
+    progress.global_ = _weigh(case, bounds, known, search=True)
+    if local.answer is Answer.UNKNOWN:
+        progress.local = _global_is_local(case, progress.global_) or local
 
 
 def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:
