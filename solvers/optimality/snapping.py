@@ -4,7 +4,7 @@ A computed point meets its active margins only up to rounding, or up to the accu
 solver made it, and that imprecision hides second-order descents: a margin of 1 + 1e-11 is worth a
 decrease of 1e-11, more than any descent at distance 1e-6. So local questions are asked of a point
 close by, whose weighted margins are 1 and whose kinks are 0 as exactly as doubles allow. It is
-found by Newton's method with least-norm steps, and may be no farther away than a tenth of the
+found by Newton's method with least-norm steps, and may be no farther away than half the
 resolution. Where that decides nothing, an exact KKT point as near is asked about, if there is one.
 What is found there is carried back to the point itself, with the distance.
 """
@@ -22,7 +22,8 @@ from solvers.exact import float_above
 from solvers.findings import Answer, FeasiblePoint, LocalFinding
 from solvers.kinks import find_kinks
 from solvers.optimality.case import Case
-from solvers.problem import Point, exact_half_square
+from solvers.optimality.witness import least_decrease
+from solvers.problem import Point
 from solvers.refinement.refine import METHODS
 from solvers.stationarity import EXPLICIT_LIMIT, kkt_finding
 
@@ -32,6 +33,8 @@ Matrix = NDArray[np.float64]
 _EXACT_ENOUGH = 1e-15
 """Complementarity, relative to the objective, that needs no snapping."""
 _STEPS = 4
+_NEAR = 0.5
+"""How far the exact point may be, relative to the resolution."""
 _SHARP = 1e-12
 """Relative residual of what counts as an exact KKT point."""
 _MAX_PARAMETERS = 400
@@ -56,7 +59,7 @@ def snapped_case(case: Case) -> Case:
 
 
 def exact_kkt_case(case: Case) -> Case | None:
-    """The case of an exact KKT point within a tenth of the resolution, or None.
+    """The case of an exact KKT point within half the resolution, or None.
 
     A residual or complementarity of 1e-8 drowns every second-order descent near the resolution.
     """
@@ -97,7 +100,7 @@ def _near_case(case: Case, theta: Vector) -> Case | None:
     """The case of a point at margin 1, unless it lies too far away or is not nearly KKT."""
     near = Point.at(case.point.problem, theta)
     distance = float(np.linalg.norm(near.theta - case.point.theta))
-    if not distance <= 0.1 * case.resolution:
+    if not distance <= _NEAR * case.resolution:
         return None
     kinks = find_kinks(
         near.problem.network, near.theta, near.trace, tolerance=case.options.kink_tolerance
@@ -158,14 +161,13 @@ def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding 
     origin = case.point
     distance = float(np.linalg.norm(near.point.theta - origin.theta)) * (1.0 + 1e-9)
     above = max(0.0, float_above(origin.exact_objective - near.point.exact_objective))
-    if finding.answer is Answer.NO and not all(
-        exact_half_square(w.theta) < origin.exact_objective for w in finding.witness
-    ):
-        return None
     witness = tuple(
         FeasiblePoint(w.theta, float(np.linalg.norm(w.theta - origin.theta)), w.objective)
         for w in finding.witness
     )
+    reference = case.reference
+    if not all(reference.decrease(w) > least_decrease(reference, w.distance) for w in witness):
+        return None
     claims = tuple(_about(origin.theta, c, distance) for c in finding.claims)
     note = f"asked at an exact point {distance / origin.norm:.2g} of its norm away"
     if finding.radius is not None and finding.slack is not None:

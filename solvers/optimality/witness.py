@@ -68,10 +68,15 @@ def _point_at(origin: Reference, path: Path, distance: float) -> FeasiblePoint |
 
 def _lower_enough(origin: Reference, candidate: FeasiblePoint, decrease: float) -> bool:
     delta = candidate.distance
-    floor = _LEAST_CURVATURE * origin.objective * (delta / origin.norm) ** 2
+    floor = 0.0
     if not origin.refuted_as_kkt:
-        floor = max(floor, 2.0 * (origin.residual * delta + origin.complementarity))
-    return delta > 0.0 and decrease > floor
+        floor = 2.0 * (origin.residual * delta + origin.complementarity)
+    return delta > 0.0 and decrease > max(floor, least_decrease(origin, delta))
+
+
+def least_decrease(origin: Reference, distance: float) -> float:
+    """The least decrease, at a distance, that counts against local optimality."""
+    return _LEAST_CURVATURE * origin.objective * (distance / origin.norm) ** 2
 
 
 def _reaches_resolution(

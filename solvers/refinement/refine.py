@@ -1,7 +1,8 @@
 """``refine``: move a placed point to the exact KKT point close by, or say why it stays.
 
 Methods only propose; what they propose is scaled to margin 1, must keep every sign or make it
-zero, lie within the radius, be exactly feasible, and leave a residual of at most 1e-10 ||theta||.
+zero, keep the examples that are at margin 1, lie within the radius, be exactly feasible, and leave
+a residual of at most 1e-10 ||theta||.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from solvers.refinement.finding import Refinement
 from solvers.refinement.newton import LARGEST, newton_candidates
 from solvers.refinement.pattern import adds_only_zeros
 from solvers.reformulation.two_layer import two_layer
-from solvers.stationarity import KktFinding, kkt_finding
+from solvers.stationarity import ACTIVE, KktFinding, kkt_finding
 
 Vector = NDArray[np.float64]
 Method = Callable[[Point, float, Budget], Iterator[Vector]]
@@ -33,6 +34,8 @@ Method = Callable[[Point, float, Budget], Iterator[Vector]]
 FOUND = 1e-10
 """Largest relative residual (and complementarity) of what counts as an exact KKT point."""
 METHODS: tuple[Method, ...] = (face_candidates, depth_two_candidates, newton_candidates)
+_KEPT = 1e-9
+"""Excess over margin 1 up to which an example counts as still held there."""
 _COMPARED = 200
 """Up to this many parameters every proposal is compared and the nearest one taken."""
 _SHARE = 0.5
@@ -119,7 +122,7 @@ def _verified(
         return None
     user = point.problem.to_user(scaled[0])
     there = place(point.problem, user, normalize=False)
-    if there.point is None or not adds_only_zeros(point, there.point, options.kink_tolerance):
+    if there.point is None or not _adds_only(point, there.point, options.kink_tolerance):
         return None
     strict = options.model_copy(update={"kkt_tolerance": FOUND, "complementarity_tolerance": FOUND})
     finding = _kkt(there.point, strict, budget)
@@ -127,6 +130,16 @@ def _verified(
         return None
     moved = replace(there, scale=placement.scale, given=placement.given)
     return _Verified(moved, distance, finding.residual)
+
+
+def _adds_only(point: Point, after: Point, kink_tolerance: float) -> bool:
+    """Whether ``after`` holds every equality of the point: kinks, and margins of 1.
+
+    A single example at margin 1 may owe that to the scaling, and is free.
+    """
+    held = point.excess <= ACTIVE
+    released = held.sum() >= 2 and bool(np.any(after.excess[held] > _KEPT))
+    return not released and adds_only_zeros(point, after, kink_tolerance)
 
 
 def _kkt(point: Point, options: Options, budget: Budget) -> KktFinding:

@@ -260,3 +260,19 @@ def test_a_trained_net_is_refined(seed: int) -> None:
     assert found.after is not None
     assert found.after < 1e-9 * found.before
     assert after.point is not None
+
+
+def test_examples_at_margin_one_stay_there() -> None:
+    """Both margins are exactly 1; the only KKT point near by would release the second example."""
+    inputs = [[1.0, 0.0], [1.0625, 0.25]]
+    parameters = [[[1.0, -0.25]], [[1.0]]]
+    body = certify(
+        dense(2, 1, 1, activation="linear"),
+        {"x": inputs, "y": [1, 1]},
+        parameters,
+        refine=True,
+        refine_radius=0.5,
+    ).to_dict()
+    assert body["refinement"]["converged"] is False
+    assert body["refinement"]["distance"] == 0.0
+    assert body["verdict"] == "not_kkt"
