@@ -5,10 +5,7 @@ size grows like one over the loss (the loss-based learning rate of Lyu and Li 20
 descent of Nacson et al. 2019) and shrinks like one over the largest squared gradient of a margin,
 which bounds the curvature of the log-loss.
 
-The initialisation is random, balanced and small: directions align before the norm is felt. A
-weight decay of ``exp(-depth)`` is felt when the loss is as small; from there on the norm stays and
-the direction settles exponentially fast. Without it (``depth`` infinite) the norm grows like the
-square root of the number of steps, and the direction settles like a power of the norm.
+The initialisation is random, balanced and small: directions align before the norm is felt.
 """
 
 from __future__ import annotations
@@ -75,7 +72,6 @@ def trained(
     residual: float = 1e-3,
     seconds: float = 20.0,
     scale: float = 1e-20,
-    depth: float = 100.0,
     watch: Watch = _silent,
 ) -> Trained:
     """Descend until the relative KKT residual is at most ``residual``, or time is up."""
@@ -84,7 +80,7 @@ def trained(
     begin, steps, reached = time.perf_counter(), 0, np.inf
     while reached > residual and time.perf_counter() - begin < seconds:
         for _ in range(_BLOCK):
-            w, v = _step(w, v, x, y, depth)
+            w, v = _step(w, v, x, y)
         steps += _BLOCK
         margin = float((y * (np.maximum(x @ w.T, 0.0) @ v)).min())
         reached = _residual(task, w, v, x, y) if margin > 1.0 else np.inf
@@ -93,7 +89,7 @@ def trained(
 
 
 def _step(
-    w: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray, depth: float
+    w: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     z = x @ w.T
     on = z > 0.0
@@ -101,16 +97,10 @@ def _step(
     q = y * (hidden @ v)
     least = float(q.min())
     weights = np.exp(least - q)
-    total = float(weights.sum())
-    pull = weights / total * y
+    pull = weights / float(weights.sum()) * y
     squares = (on @ (v * v)) * np.einsum("ij,ij->i", x, x) + np.einsum("ij,ij->i", hidden, hidden)
     rate = 1.5 / max(float(squares.max()), float(np.einsum("ij,ij->", x, x)) / x.shape[1])
-    decay = min(np.exp(min(5.0, least - np.log(total) - depth)), 0.1 / rate)
-    keep = 1.0 - rate * decay
-    return (
-        keep * w + rate * ((on * v) * pull[:, None]).T @ x,
-        keep * v + rate * (pull @ hidden),
-    )
+    return w + rate * ((on * v) * pull[:, None]).T @ x, v + rate * (pull @ hidden)
 
 
 def _request(task: Task, w: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray) -> Request:
