@@ -107,6 +107,60 @@ class SignTreeLeaf:
 
 
 @dataclass(frozen=True)
+class CoefficientBox:
+    """A box ``lower`` <= b <= ``upper`` of a diagonal net's coefficients, with weights (n).
+
+    Feature k is y_i x_ik (linear), or y_i sigma(x_ik) and, d places later, y_i sigma(-x_ik)
+    (ReLU; one of the two is zero). With c = sum alpha_i z_i, every b of the box has
+    sum |b_k|^(2/m) >= sum alpha_i + sum_k min { |e|^(2/m) - c_k e : e an end of the interval, or 0
+    where it holds 0 }, of a pair that may both vanish only the lower of the two. The boxes cover
+    the first |b_k| <= B; outside, the sum is at least B^(2/m).
+    """
+
+    lower: Vector
+    upper: Vector
+    alpha: Vector
+
+
+@dataclass(frozen=True)
+class FilterBlock:
+    """What a leaf says about one filter of a depth-2 net with shared weights.
+
+    ``weights`` (a) and ``outputs`` (b) are the places in theta of the filter's w and v.
+    ``planes`` (k x a): the filter's distinct patches up to sign and a power of two. ``signs`` (k,
+    in {-1, 0, 1}) are those of <plane, w> on the leaf (0: open, or a linear net), ``cuts``
+    (c x (a + b)) have <cut, (w, v)> >= 0 on it. With e_k = max(<plane_k, w>, 0) for the open ones,
+    these forms of u = (w, v, e) are not negative, in this order: sign x <plane, w> of the known
+    planes; e_k and e_k - <plane_k, w>, plane by plane; the cuts. ``pairs`` (p) >= 0 multiplies the
+    products of two of them, whose numbers are in ``products`` (p x 2); ``equations`` (o) has any
+    sign and multiplies e_k (e_k - <plane_k, w>) = 0.
+    """
+
+    weights: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    planes: NDArray[np.float64]
+    signs: tuple[int, ...]
+    cuts: NDArray[np.float64]
+    products: NDArray[np.int64]
+    pairs: Vector
+    equations: Vector
+
+
+@dataclass(frozen=True)
+class FilterLeaf:
+    """A part of parameter space by one region for each filter, with its weights (n).
+
+    1/2 ||(w, v)||^2 - sum alpha_i q_i - (pairs x products) - (equations x zeros) is a quadratic
+    form in u for every filter; where its least eigenvalue is -d (or 0), every point of the part has
+    f (1 + 2 d (1 + sum of squares of the open planes)) >= sum alpha_i. Parts count up to a
+    permutation of equal filters and, in linear nets, up to (w, v) -> -(w, v).
+    """
+
+    alpha: Vector
+    blocks: tuple[FilterBlock, ...]
+
+
+@dataclass(frozen=True)
 class GlobalLowerBound:
     """global_lower_bound: every feasible point has objective >= ``value``.
 
@@ -119,6 +173,8 @@ class GlobalLowerBound:
     alpha: Vector
     leaves: tuple[NeuronLeaf, ...] = ()
     tree: tuple[SignTreeLeaf, ...] = ()
+    boxes: tuple[CoefficientBox, ...] = ()
+    filters: tuple[FilterLeaf, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +265,34 @@ class LayerLeaf:
 
 
 @dataclass(frozen=True)
+class LayerDeepLeaf:
+    """A part of one layer's parameter space by known signs of that layer and those above it.
+
+    One array (n x k) a hidden layer, from the moving one on, for everything but ``weights`` w (n)
+    >= 0. Let z be the pre-activations at u, with z >= 0 where ``signs`` is 1 and z <= 0 where it is
+    -1. For r = ||u||, r ``lower`` <= z <= r ``upper``: in the moving layer |z| <= ||dz/du|| r; in a
+    later one by interval arithmetic from the boxes of the layer below, or by pulling z (and -z)
+    down to u (see below) with t = 1 where upper > -lower, else 0, and beta = 0; and by the signs.
+    Where some lower > upper the part is empty.
+
+    Pulling a combination of the z of one layer down: through the weights it is a combination of
+    a = max(z, 0) of the layer below, with coefficients c. There a = 0 where upper <= 0, else a = z
+    where lower >= 0; else c a <= c upper (z - r lower) / (upper - lower) for c > 0, and
+    c a <= c t z for c < 0, t = ``slopes`` in [0, 1]. Add ``beta`` >= 0 times the sign to the
+    coefficients of z, and go on; in the moving layer z is linear in u. So
+    sum w_i q_i(u) <= <g, u> + const r, and every feasible u of the part has
+    ||u|| >= sum w / (||g|| + const) (there is none if that is a positive number by zero).
+    """
+
+    signs: tuple[NDArray[np.int8], ...]
+    weights: Vector
+    slopes: tuple[NDArray[np.float64], ...]
+    beta: tuple[NDArray[np.float64], ...]
+    lower: tuple[NDArray[np.float64], ...]
+    upper: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True)
 class LayerBlockLeaf:
     """A leaf of the sign tree of the parameters that some neurons of one layer share.
 
@@ -229,7 +313,8 @@ class LayerCellsBound:
     """layer_cells_bound: Problem 3 of ``layer`` has value >= ``value`` (within ``radius``).
 
     Either the ``leaves`` cover every sign pattern that the layer can have there, or ``alpha``
-    serves all of them and the ``blocks`` prove what each block of parameters earns.
+    serves all of them and the ``blocks`` prove what each block of parameters earns, or the leaves
+    ``deep`` cover every sign pattern that this layer and those above can have.
     """
 
     theta: Vector
@@ -239,6 +324,7 @@ class LayerCellsBound:
     leaves: tuple[LayerLeaf, ...] = ()
     alpha: Vector | None = None
     blocks: tuple[LayerBlockLeaf, ...] = ()
+    deep: tuple[LayerDeepLeaf, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ With the activation pattern frozen, q_i = <a_i, u>, a convex quadratic program; 
 For a linear net, and for the last layer, that is the whole problem, so local and global agree
 (Theorem 5.2). For a hidden ReLU layer it is the problem on one cell: without kinks in that layer
 and above, a KKT point is a local optimum (Theorem 5.4); with kinks, the cells around the point
-are finitely many such programs. In the layer below the last, branch and bound over the signs
-settles small nets globally.
+are finitely many such programs. Branch and bound over the signs of the layer, and of those
+above, settles small nets globally.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def layer_findings(case: Case) -> tuple[LayerFinding, ...]:
         no by witness points (local) or a better point (global) that change this layer only.
     Because
         weak duality on each cell; margins are linear and signs are cones there (the module's
-        docstring, and those of one_multiplier and tree).
+        docstring, and those of one_multiplier, tree and above).
     Silent when
         too many signs are open near the point, or a bound stops within the tolerances of a tie
-        (local); the net is not small, or the layer is a deeper ReLU one (global: no or unknown).
+        (local); the net is not small (global: no or unknown).
     See
         Theorems 5.2, 5.3, 5.4.
     """

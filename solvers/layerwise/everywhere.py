@@ -1,6 +1,7 @@
 """Problem 3 for a hidden ReLU layer, globally: bounds over all signs, and random cells.
 
-Only the layer below the last has bounds: its margins are linear once its own signs are known.
+The layer below the last has bounds of its own, as its margins are linear once its own signs are
+known; deeper layers go to the search over the signs of all layers from the moving one on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from solvers.certificate import LayerCellsBound
+from solvers.errors import ContradictionError
 from solvers.findings import Answer, FeasiblePoint, GlobalFinding, LocalFinding
+from solvers.layerwise.deeper import deep_search, signs_above
 from solvers.layerwise.frozen import (
     MAX_CONSTRAINTS,
     FrozenRest,
@@ -21,6 +24,7 @@ from solvers.layerwise.frozen import (
 )
 from solvers.layerwise.limits import (
     constraints_of,
+    deep_nodes,
     is_below_last,
     leaf_of,
     patterns_left,
@@ -40,7 +44,7 @@ _DECOUPLED_NODES = 200
 
 
 def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:
-    """Random cells for a no; below the last layer, bounds and branch and bound as well.
+    """Random cells for a no; bounds, and branch and bound over the signs.
 
     The strongest bound that was proved comes with the answer, whatever it is.
     """
@@ -51,8 +55,9 @@ def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:
     if claim is not None and _meets(layer, claim):
         return GlobalFinding(Answer.YES, "layer_multipliers", claim.value, claims=(claim,))
     best = best if tiny else _better_of_random(layer, best)
-    if pieces is not None and (best is None or not clearly_lower(layer, best)):
-        searched, best = _branched(layer, pieces)
+    note = ""
+    if best is None or not clearly_lower(layer, best):
+        searched, best, note = _searched(layer, pieces, best)
         claim = max(filter(None, (claim, searched)), key=lambda c: c.value, default=None)
     value, claims = (None, ()) if claim is None else (claim.value, (claim,))
     if claim is not None and _meets(layer, claim):
@@ -63,12 +68,55 @@ def global_over_cells(layer: FrozenRest, local: LocalFinding) -> GlobalFinding:
     if claim is not None:
         gap = 1.0 - claim.value / layer.reference.objective
         reason += f"; the relative gap to the lower bound is {gap:.2g}"
+    reason += note
     return GlobalFinding(Answer.UNKNOWN, lower_bound=value, reason=reason, claims=claims)
 
 
 def _meets(layer: FrozenRest, claim: LayerCellsBound) -> bool:
     objective = layer.reference.objective
     return objective - claim.value <= layer.case.options.gap_tolerance * objective
+
+
+def _searched(
+    layer: FrozenRest, pieces: Pieces | None, best: FeasiblePoint | None
+) -> tuple[LayerCellsBound | None, FeasiblePoint | None, str]:
+    """Branch and bound by what the layer allows: bound, best point, why no more than that."""
+    if pieces is not None:
+        return *_branched(layer, pieces), ""
+    if is_below_last(layer):
+        return None, best, ""
+    return _deepened(layer, best)
+
+
+def _deepened(
+    layer: FrozenRest, best: FeasiblePoint | None
+) -> tuple[LayerCellsBound | None, FeasiblePoint | None, str]:
+    """Bound and best point of the search over all signs from this layer on; why it is silent."""
+    nodes = deep_nodes(layer)
+    if nodes == 0:
+        signs = signs_above(layer)
+        return None, best, f"; {signs} signs, from this layer on, are too many for the search"
+    objective = layer.reference.objective
+    least = objective if best is None else min(objective, best.objective)
+    tolerance = 0.2 * layer.case.options.gap_tolerance
+    enough = 2.0 * objective * (1.0 - 1e-3)
+    found = deep_search(layer, 2.0 * least, tolerance=tolerance, enough=enough, max_nodes=nodes)
+    if found.bound > 2.0 * objective * (1.0 + 1e-11):
+        raise ContradictionError(f"layer {layer.index + 1} lies below its proved bound")
+    if found.best is not None:
+        offered = layer.reference.feasible(layer.replaced(found.best))
+        pair = [point for point in (best, offered) if point is not None]
+        best = min(pair, key=lambda point: point.objective, default=None)
+    note = "" if found.complete else "; the search over signs reached its limit"
+    value = min(0.5 * found.bound, objective) * (1.0 - 1e-14)
+    if not value > 0.0:
+        return None, best, note
+    leaves = tuple(node.as_leaf() for node in found.leaves)
+    return (
+        LayerCellsBound(layer.case.point.theta, layer.index, value, None, deep=leaves),
+        best,
+        note,
+    )
 
 
 def _all_pieces(layer: FrozenRest) -> Pieces | None:

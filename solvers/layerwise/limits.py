@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.certificate import LayerLeaf
+from solvers.layerwise.deeper import signs_above
 from solvers.layerwise.frozen import FrozenRest
 from solvers.layerwise.pieces import Pieces
 from solvers.layerwise.tree import Node, Search, branch_and_bound
@@ -15,6 +16,9 @@ from solvers.layerwise.tree import Node, Search, branch_and_bound
 _TREE_SIGNS = 48
 _TREE_WORK = 40_000
 _TREE_TERM_NODES = 24_000
+_DEEP_SIGNS = 40
+_DEEP_WORK = 8_000
+_DEEP_NODES = 4_000
 
 
 def is_below_last(layer: FrozenRest) -> bool:
@@ -54,6 +58,14 @@ def searched(
         max_nodes=room(layer, _TREE_TERM_NODES // max(12, signs)),
         enough=enough,
     )
+
+
+def deep_nodes(layer: FrozenRest) -> int:
+    """Nodes for the search over the signs of this layer and all above; 0: it is too large."""
+    signs = signs_above(layer)
+    if signs > _DEEP_SIGNS or signs * (signs + layer.u.size) > _DEEP_WORK:
+        return 0
+    return room(layer, _DEEP_NODES)
 
 
 def value_of(layer: FrozenRest, squared: float) -> float:
