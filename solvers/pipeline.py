@@ -25,11 +25,12 @@ from solvers.findings import (
 from solvers.kinks import find_kinks
 from solvers.layerwise import layer_findings
 from solvers.optimality.adjacent_cells import adjacent_cells
+from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
 from solvers.optimality.curved_descent import curved_descent
 from solvers.optimality.descent import first_order_descent, nearby_cells
 from solvers.optimality.fixed_signs import fixed_signs
-from solvers.optimality.global_bounds import GLOBAL_BOUNDS, Bound
+from solvers.optimality.global_bounds import GLOBAL_BOUNDS
 from solvers.optimality.growing_neuron import growing_neuron
 from solvers.optimality.kinked_cells import kinked_cells
 from solvers.optimality.pattern_search import pattern_search
@@ -38,9 +39,11 @@ from solvers.optimality.second_order import (
     second_order_necessary,
     second_order_sufficient,
 )
+from solvers.optimality.shared_tree import shared_tree
 from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.sign_tree import sign_tree
 from solvers.optimality.snapping import carried_back, exact_kkt_case, snapped_case
+from solvers.optimality.support_tree import support_tree
 from solvers.optimality.width_tree import width_tree
 from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
@@ -69,7 +72,7 @@ LOCAL_TESTS: tuple[LocalTest, ...] = (
 
 GlobalSearch = Callable[[Case, list[FeasiblePoint]], list[Bound]]
 
-GLOBAL_SEARCHES: tuple[GlobalSearch, ...] = (width_tree,)
+GLOBAL_SEARCHES: tuple[GlobalSearch, ...] = (width_tree, support_tree, shared_tree)
 """Bounds by branching, each for its own kind of net, from the point and better ones known."""
 
 

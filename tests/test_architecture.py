@@ -15,7 +15,7 @@ import pytest
 
 import solvers
 from solvers.layerwise import layer_findings
-from solvers.pipeline import LOCAL_TESTS
+from solvers.pipeline import GLOBAL_SEARCHES, LOCAL_TESTS
 from solvers.stationarity import kkt_finding
 
 GLOBAL_BOUNDS = importlib.import_module("solvers.optimality.global_bounds").GLOBAL_BOUNDS
@@ -194,7 +194,7 @@ def verdict_methods() -> dict[str, Callable[..., Any]]:
             signature = inspect.signature(value)
             kinds = [p.annotation for p in signature.parameters.values()]
             answers = signature.return_annotation in ("LocalFinding | None", "list[Bound]")
-            if answers and kinds == ["Case"]:
+            if answers and kinds in (["Case"], ["Case", "list[FeasiblePoint]"]):
                 found[f"{name}.{key}"] = value
     return found
 
@@ -203,8 +203,8 @@ METHODS = verdict_methods()
 
 
 def test_every_method_is_in_the_pipeline_once() -> None:
-    """One visible tuple of local tests, one of bounds: nothing is written and then forgotten."""
-    used = [*LOCAL_TESTS, *GLOBAL_BOUNDS]
+    """Visible tuples of local tests, bounds and searches: nothing is written and forgotten."""
+    used = [*LOCAL_TESTS, *GLOBAL_BOUNDS, *GLOBAL_SEARCHES]
     assert len(set(used)) == len(used)
     assert set(used) == set(METHODS.values())
     assert len(used) >= 8

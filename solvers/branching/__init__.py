@@ -5,5 +5,16 @@ from __future__ import annotations
 from solvers.branching.regions import Region
 from solvers.branching.relaxation import Data, Pattern
 from solvers.branching.tree import Found, Hints, Leaf, Limits, branch_and_bound
+from solvers.branching.unlimited import unlimited_width
 
-__all__ = ["Data", "Found", "Hints", "Leaf", "Limits", "Pattern", "Region", "branch_and_bound"]
+__all__ = [
+    "Data",
+    "Found",
+    "Hints",
+    "Leaf",
+    "Limits",
+    "Pattern",
+    "Region",
+    "branch_and_bound",
+    "unlimited_width",
+]

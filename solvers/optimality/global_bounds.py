@@ -7,13 +7,14 @@ convex program itself. All are rounded down.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.certificate import GlobalLowerBound, NeuronLeaf
+from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
+from solvers.optimality.weighted_margin import weighted_margin
 from solvers.predictor import hard_margin_svm
 from solvers.reformulation.group_norm import minimise_group_norm
 from solvers.reformulation.two_layer import TwoLayer, combination_norms, sum_below
@@ -23,20 +24,6 @@ Vector = NDArray[np.float64]
 _DOWN = 1.0 - 1e-14
 _MAX_DENSE = 600
 _MAX_SIGNS = 200_000
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A proved lower bound, its claim, and (if the program was solved) a candidate theta (p)."""
-
-    method: str
-    claim: GlobalLowerBound
-    candidate: Vector | None = None
-
-    @property
-    def value(self) -> float:
-        """The bound."""
-        return self.claim.value
 
 
 def fully_connected_linear(case: Case) -> list[Bound]:
@@ -220,5 +207,6 @@ GLOBAL_BOUNDS: tuple[Callable[[Case], list[Bound]], ...] = (
     two_layer_linear,
     two_layer_relu,
     quadratic_form,
+    weighted_margin,
 )
 """Every method, tight ones first."""

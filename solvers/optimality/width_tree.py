@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from solvers.branching import Data, Found, Hints, Limits, Pattern, Region, branch_and_bound
 from solvers.certificate import GlobalLowerBound
 from solvers.findings import FeasiblePoint
+from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
-from solvers.optimality.global_bounds import Bound
 from solvers.optimality.sign_tree import tree_leaf
 from solvers.reformulation.two_layer import TwoLayer
 

@@ -12,9 +12,10 @@ concave. Each leaf is kept, so that a checker can recompute its bound.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import overload
 
 import numpy as np
 import scipy.optimize
@@ -47,20 +48,55 @@ class Leaf:
 
 
 @dataclass(frozen=True)
+class LeafTable(Sequence[Leaf]):
+    """Many leaves (L), row by row: ``signs``, ``slopes``, ``beta`` (L x n) and ``bounds`` (L)."""
+
+    signs: Signs
+    slopes: Vector
+    beta: Vector
+    bounds: Vector
+
+    @classmethod
+    def of(cls, leaves: Sequence[Leaf], examples: int) -> LeafTable:
+        """The leaves in their order."""
+        shape = len(leaves), examples
+        return cls(
+            np.array([leaf.signs for leaf in leaves], dtype=np.int8).reshape(shape),
+            np.array([leaf.slopes for leaf in leaves], dtype=np.float64).reshape(shape),
+            np.array([leaf.beta for leaf in leaves], dtype=np.float64).reshape(shape),
+            np.array([leaf.bound for leaf in leaves], dtype=np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    @overload
+    def __getitem__(self, index: int) -> Leaf: ...
+    @overload
+    def __getitem__(self, index: slice) -> LeafTable: ...
+    def __getitem__(self, index: int | slice) -> Leaf | LeafTable:
+        parts = self.signs[index], self.slopes[index], self.beta[index]
+        if isinstance(index, slice):
+            return LeafTable(*parts, self.bounds[index])
+        return Leaf(*parts, float(self.bounds[index]))
+
+    def divided(self, factor: float) -> LeafTable:
+        """The leaves for coefficients divided by ``factor`` > 0."""
+        return LeafTable(self.signs, self.slopes, self.beta / factor, self.bounds / factor)
+
+
+@dataclass(frozen=True)
 class NeuronBound:
     """``upper`` is proved (by ``leaves``); ``direction`` (d, unit) attains ``lower``."""
 
     upper: float
     lower: float
     direction: Vector
-    leaves: tuple[Leaf, ...] = field(repr=False)
+    leaves: LeafTable = field(repr=False)
 
     def divided(self, factor: float) -> NeuronBound:
         """The same bound for coefficients divided by ``factor`` > 0."""
-        leaves = tuple(
-            Leaf(leaf.signs, leaf.slopes, leaf.beta / factor, leaf.bound / factor)
-            for leaf in self.leaves
-        )
+        leaves = self.leaves.divided(factor)
         return NeuronBound(self.upper / factor, self.lower / factor, self.direction, leaves)
 
 
@@ -117,7 +153,7 @@ def neuron_bound(
                 direction, lower = found, value
             heapq.heappush(heap, (-child.bound, next(order), child))
     upper = max((leaf.bound for leaf in closed), default=0.0)
-    return NeuronBound(upper, lower, direction, tuple(closed))
+    return NeuronBound(upper, lower, direction, LeafTable.of(closed, len(c)))
 
 
 def _branching_example(neuron: _Neuron, signs: Signs) -> int | None:
@@ -152,7 +188,7 @@ def _leaf(neuron: _Neuron, signs: Signs) -> Leaf:
             signs[decided].astype(np.float64)[:, None] * neuron.x[decided],
         ]
     )
-    weights = _boxed_least_squares(rows, -(fixed @ neuron.x), int(sloped.sum()))
+    weights = boxed_least_squares(rows, -(fixed @ neuron.x), int(sloped.sum()))
     slopes = np.zeros(len(signs))
     beta = np.zeros(len(signs))
     slopes[sloped] = weights[: int(sloped.sum())]
@@ -161,7 +197,7 @@ def _leaf(neuron: _Neuron, signs: Signs) -> Leaf:
     return Leaf(signs, slopes, beta, leaf_bound(neuron.x, neuron.norms, neuron.c, bare))
 
 
-def _boxed_least_squares(rows: Matrix, target: Vector, boxed: int) -> Vector:
+def boxed_least_squares(rows: Matrix, target: Vector, boxed: int) -> Vector:
     """Min ||target - w rows|| over w >= 0 with the first ``boxed`` weights at most 1."""
     if not len(rows):
         return np.zeros(0)

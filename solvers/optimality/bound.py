@@ -1,0 +1,24 @@
+"""A lower bound on Problem 1, as every method hands it to the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.certificate import GlobalLowerBound
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A proved lower bound, its claim, and (if the program was solved) a candidate theta (p)."""
+
+    method: str
+    claim: GlobalLowerBound
+    candidate: NDArray[np.float64] | None = None
+
+    @property
+    def value(self) -> float:
+        """The bound."""
+        return self.claim.value

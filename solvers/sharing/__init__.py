@@ -1,0 +1,10 @@
+"""Depth-2 nets with shared weights: semidefinite bounds, branched over signs and directions."""
+
+from __future__ import annotations
+
+from solvers.sharing.filters import Filter, filters_of
+from solvers.sharing.program import BlockProof
+from solvers.sharing.regions import Region
+from solvers.sharing.tree import Found, Leaf, branch_and_bound
+
+__all__ = ["BlockProof", "Filter", "Found", "Leaf", "Region", "branch_and_bound", "filters_of"]
