@@ -13,6 +13,8 @@ from solvers.branching.regions import Node
 from solvers.budget import Budget
 from tests.acceptance.test_planar_brute_force import least_norms, patterns
 
+pytestmark = pytest.mark.thorough
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Instance = tuple[Matrix, Vector, int]

@@ -29,6 +29,8 @@ from tests.core.tools import (
     stacked,
 )
 
+pytestmark = pytest.mark.thorough
+
 CIRCULAR: Spec = {
     "type": "convolution",
     "filter_size": 3,

@@ -22,6 +22,8 @@ from solvers.problem import exact_half_square
 from tests.core.global_tools import attacked, case_at, labelled_case
 from tests.core.tools import Matrix, Vector, case_of, dense, diagonal, for_seeds, point_of
 
+pytestmark = pytest.mark.thorough
+
 
 def sides_of(case: Case) -> list[Matrix]:
     """Every choice of sides (linear: one) as rows of y_i times what the coordinates see."""

@@ -34,6 +34,8 @@ from tests.core.tools import (
     stacked,
 )
 
+pytestmark = pytest.mark.thorough
+
 RELU: list[Spec] = [
     patches(4, 2, 2),
     patches(4, 2, 1),

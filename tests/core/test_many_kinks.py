@@ -21,6 +21,8 @@ from solvers.stationarity.uniqueness import unique_multipliers
 from solvers.subdifferential import Subdifferential
 from tests.core.tools import dense, for_seeds, problem_of
 
+pytestmark = pytest.mark.thorough
+
 Vector = NDArray[np.float64]
 
 

@@ -21,6 +21,8 @@ from solvers.reformulation.neuron_cells import (
 from solvers.reformulation.sign_patterns import all_sign_patterns
 from tests.core.tools import for_seeds
 
+pytestmark = pytest.mark.thorough
+
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 Signs = NDArray[np.int8]

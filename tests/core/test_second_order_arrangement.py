@@ -20,6 +20,8 @@ from tests.core.tools import (
     stacked,
 )
 
+pytestmark = pytest.mark.thorough
+
 
 def signs_of(rows: Matrix, most: int = 10_000) -> set[tuple[float, ...]]:
     found = sign_vectors(fractions(rows).tolist(), most, lambda: None)

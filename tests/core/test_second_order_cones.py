@@ -43,6 +43,8 @@ from tests.core.tools import (
     stacked,
 )
 
+pytestmark = pytest.mark.thorough
+
 PATCHES = patches(4, 2, 2, activation="linear")
 AT_ONE = [[[1.0, 0.0]], [[1.0, 0.0]]]
 FULL: Spec = {"type": "dense", "outputs": 2}

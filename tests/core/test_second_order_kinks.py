@@ -38,6 +38,8 @@ from tests.core.tools import (
     stacked,
 )
 
+pytestmark = pytest.mark.thorough
+
 CUBE_ROOT = 4.0 ** (1.0 / 3.0)
 DIAGONAL_FIRST = stacked(2, {"type": "diagonal"}, {"type": "dense", "outputs": 2})
 DEEP: list[Spec] = [

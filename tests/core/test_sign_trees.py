@@ -20,6 +20,8 @@ from tests.acceptance.test_planar_brute_force import drawn, patterns, true_gap
 from tests.core.test_branching import enumerated
 from tests.core.tools import case_of, dense, point_of, problem_of
 
+pytestmark = pytest.mark.thorough
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
