@@ -74,7 +74,9 @@ def shared_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         unit * worst.alpha,
         filters=tuple(_evidence(parts, leaf, unit) for leaf in found.leaves),
     )
-    return [Bound("filter_tree", claim, found.best)]
+    theta = found.best
+    candidate = None if theta is None else np.pad(theta, (0, network.size - len(theta)))
+    return [Bound("filter_tree", claim, candidate)]
 
 
 def _small(parts: tuple[Filter, ...], examples: int, *, linear: bool) -> bool:

@@ -21,7 +21,10 @@ _POLISHED = 40
 
 @dataclass
 class Candidates:
-    """The best point known: ``target`` is its value, ``best`` (p) is set when one below is met."""
+    """The best point known: ``target`` is its value, ``best`` is set when one below is met.
+
+    It has the parameters up to the last one that a filter uses; others are zero.
+    """
 
     parts: tuple[Filter, ...]
     examples: int
@@ -93,7 +96,7 @@ class Candidates:
         if not value < self.target:
             return
         self.target = value
-        self.best = np.zeros(sum(len(u) for u in blocks))
+        self.best = np.zeros(1 + max(int(part.positions.max()) for part in self.parts))
         for part, block in zip(self.parts, blocks, strict=True):
             self.best[part.positions] = block
 

@@ -337,3 +337,18 @@ def test_many_random_instances(spec: Spec, seed: int) -> None:
     assert bound.value <= attacked(case.point.problem, seed, 10)
     assert bound.value <= float(case.point.exact_objective)
     evidence_proves(case, bound)
+
+
+def test_parameters_that_no_filter_uses_are_zero() -> None:
+    """A neuron without an output weight owns parameters 3 and 4; the last output weight is idle."""
+    spec = {
+        "type": "layers",
+        "input_size": 2,
+        "activation": "relu",
+        "layers": [shared([[1, 2], [2, 1], [3, 4]]), shared([[1, 2, 0]])],
+    }
+    data = {"x": [[1.0, 0.5], [-0.5, 1.0]], "y": [1, 1]}
+    body = certify(spec, data, [[1.0, 1.0, 0.5, 0.5], [2.0, 1.0]]).to_dict()
+    assert body["global"]["answer"] == "no"
+    assert body["global"]["better_point"][0][2:] == [0.0, 0.0]
+    assert body["global"]["lower_bound"] > 0.0
