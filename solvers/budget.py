@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from solvers.errors import BudgetExceeded
 
@@ -48,6 +48,10 @@ class Budget:
     def remaining(self) -> float:
         """Seconds left (may be negative)."""
         return self.started + self.time_limit - time.monotonic()
+
+    def part(self, share: float) -> Budget:
+        """The same budget with only this share of the remaining time; its counts are its own."""
+        return replace(self, time_limit=self.time_limit - (1.0 - share) * self.remaining)
 
     def check(self) -> None:
         """Raise :class:`BudgetExceeded` when time is up or the caller has cancelled."""

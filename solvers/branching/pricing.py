@@ -213,6 +213,6 @@ def _pattern_of(leaf: Leaf, x: Matrix, c: Vector) -> NDArray[np.bool_]:
 
 
 def _piece(data: Data, earned: Earned, active: NDArray[np.bool_]) -> Piece:
-    counted = active & (earned.sign * data.y > 0.0) & (earned.region.signs == 0)
-    flags = tuple(bool(a) for a in counted)
-    return Piece(earned.region, Pattern(earned.region.group, earned.sign, flags))
+    region = earned.region
+    pattern = Pattern.of(region.group, earned.sign, active & (region.signs == 0), data.y)
+    return Piece(region, pattern)

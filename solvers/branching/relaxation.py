@@ -56,6 +56,11 @@ class Pattern:
     sign: float
     active: tuple[bool, ...]
 
+    @classmethod
+    def of(cls, group: int, sign: float, active: NDArray[np.bool_], y: Vector) -> Pattern:
+        """The pattern of an ``active`` mask (n), cut to the examples with s y_i > 0."""
+        return cls(group, sign, tuple((active & (sign * y > 0.0)).tolist()))
+
 
 @dataclass(frozen=True)
 class Piece:

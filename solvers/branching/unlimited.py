@@ -37,9 +37,7 @@ def unlimited_width(data: Data, budget: Budget) -> Priced | None:
 def _toward_examples(data: Data) -> dict[Pattern, None]:
     """The patterns of the neurons that point to one example each, with its label's sign."""
     return {
-        Pattern(
-            group, float(label), tuple(bool(z > 0.0) for z in np.where(data.y == label, row, 0))
-        ): None
+        Pattern.of(group, float(label), row > 0.0, data.y): None
         for group, x in enumerate(data.seen)
         for label, row in zip(data.y, x @ x.T, strict=True)
     }

@@ -8,23 +8,21 @@ where all signs are known the program is exact.
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.certificate import LayerDeepLeaf
 from solvers.layerwise.above import Above, Region
+from solvers.layerwise.best_first import best_first
 from solvers.layerwise.frozen import FrozenRest
 from solvers.layerwise.relaxed_program import Relaxed, relaxed
 
 Vector = NDArray[np.float64]
 Signs = NDArray[np.int8]
 
-_RESERVE = 0.75
-"""The search ends when this share of the time that was left is left."""
 _LITTLE = 1e-9
 """Margins below this are not scaled to 1; strains below this share of the largest are noise."""
 
@@ -104,7 +102,14 @@ class _Tree:
         if size < self.least:
             self.least, self.best = size, u / margin
 
-    def branching_sign(self, node: DeepNode) -> tuple[int, int, int] | None:
+    def children(self, node: DeepNode) -> Iterator[DeepNode] | None:
+        """Both signs of the open one whose relaxation costs most."""
+        place = self._branching_sign(node)
+        if place is None:
+            return None
+        return (self.node(_with_sign(node.region.signs, place, sign)) for sign in (1, -1))
+
+    def _branching_sign(self, node: DeepNode) -> tuple[int, int, int] | None:
         """(level, example, neuron) of the open sign whose relaxation costs most."""
         best, place = -1.0, None
         for index, level in enumerate(node.region.levels):
@@ -135,34 +140,12 @@ def deep_search(
     Nodes are closed within the relative ``tolerance`` of the best u; the search ends after
     ``max_nodes`` nodes, a quarter of the time that remains, or at ||u||^2 <= ``enough``.
     """
-    budget = layer.case.budget
     tree = _Tree(layer, Above(layer), least)
-    nodes_left = min(max_nodes, budget.max_nodes - budget.nodes)
-    reserve = _RESERVE * budget.remaining
-    order = count()
-    root = tree.root()
-    heap = [(root.bound, next(order), root)]
-    closed: list[DeepNode] = []
-    nodes = 1
-    complete = True
-    while heap:
-        node = heapq.heappop(heap)[2]
-        if node.bound >= tree.least * (1.0 - tolerance):
-            closed.append(node)
-            continue
-        place = tree.branching_sign(node)
-        ended = nodes + 2 > nodes_left or budget.remaining < reserve or tree.least <= enough
-        if place is None or ended:
-            complete = complete and place is None
-            closed.append(node)
-            continue
-        nodes += 2
-        budget.spend_nodes(2)
-        for sign in (1, -1):
-            child = tree.node(_with_sign(node.region.signs, place, sign))
-            heapq.heappush(heap, (child.bound, next(order), child))
-    bound = min(leaf.bound for leaf in closed)
-    return DeepSearch(bound, tree.least, tree.best, tuple(closed), complete)
+    leaves, complete = best_first(
+        tree, layer.case.budget, tolerance=tolerance, max_nodes=max_nodes, enough=enough
+    )
+    bound = min(leaf.bound for leaf in leaves)
+    return DeepSearch(bound, tree.least, tree.best, leaves, complete)
 
 
 def _with_sign(

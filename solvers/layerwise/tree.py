@@ -12,14 +12,14 @@ multipliers that prove any bound.
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.budget import Budget
+from solvers.layerwise.best_first import best_first
 from solvers.layerwise.frozen import Fit, least_distance, least_norm_squared
 from solvers.layerwise.pieces import Pieces
 
@@ -30,7 +30,6 @@ Indices = NDArray[np.int64]
 
 _ROUNDS = 12
 _VIOLATED = 1e-10
-_RESERVE = 0.75
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,10 @@ class _Tree:
     budget: Budget
     least: float = 1.0
     best: Vector | None = None
+
+    def root(self) -> Node:
+        """No sign known."""
+        return self.node(np.zeros(len(self.pieces.coefficients), dtype=np.int8))
 
     def node(self, signs: Signs) -> Node:
         """Solve the relaxation, adding violated slopes of terms with c < 0."""
@@ -121,7 +124,14 @@ class _Tree:
                 self.least, self.best = size, fit.best / margin
         return fit.best
 
-    def branching_term(self, node: Node) -> int | None:
+    def children(self, node: Node) -> Iterator[Node] | None:
+        """Both signs of the term that is branched on."""
+        branch = self._branching_term(node)
+        if branch is None:
+            return None
+        return (self.node(_with_sign(node.signs, branch, sign)) for sign in (1, -1))
+
+    def _branching_term(self, node: Node) -> int | None:
         """The open term with c > 0 whose relaxation costs most at the node's solution."""
         p = self.pieces
         open_ones = (node.signs == 0) & (p.coefficients > 0.0)
@@ -134,6 +144,12 @@ class _Tree:
             weights = np.bincount(node.examples, node.weights, minlength=len(p.base))
             stakes = np.maximum(stakes, 0.0) * (weights + 1e-3 * weights.max())[p.examples]
         return int(np.argmax(np.where(open_ones, stakes, -1.0)))
+
+
+def _with_sign(signs: Signs, term: int, sign: int) -> Signs:
+    changed = signs.copy()
+    changed[term] = sign
+    return changed
 
 
 def branch_and_bound(
@@ -150,31 +166,8 @@ def branch_and_bound(
     ``max_nodes`` nodes or a quarter of the time that remains, or at a point at most ``enough``.
     """
     tree = _Tree(pieces, budget)
-    nodes_left = min(max_nodes, budget.max_nodes - budget.nodes)
-    reserve = _RESERVE * budget.remaining
-    order = count()
-    root = tree.node(np.zeros(len(pieces.coefficients), dtype=np.int8))
-    heap = [(root.bound, next(order), root)]
-    closed: list[Node] = []
-    nodes = 1
-    complete = True
-    while heap:
-        node = heapq.heappop(heap)[2]
-        if node.bound >= tree.least * (1.0 - tolerance):
-            closed.append(node)
-            continue
-        branch = tree.branching_term(node)
-        ended = nodes + 2 > nodes_left or budget.remaining < reserve or tree.least <= enough
-        if branch is None or ended:
-            complete = complete and branch is None
-            closed.append(node)
-            continue
-        nodes += 2
-        budget.spend_nodes(2)
-        for sign in (1, -1):
-            signs = node.signs.copy()
-            signs[branch] = sign
-            child = tree.node(signs)
-            heapq.heappush(heap, (child.bound, next(order), child))
-    bound = min([tree.least, *(leaf.bound for leaf in closed)])
-    return Search(bound, tree.least, tree.best, tuple(closed), complete)
+    leaves, complete = best_first(
+        tree, budget, tolerance=tolerance, max_nodes=max_nodes, enough=enough
+    )
+    bound = min([tree.least, *(leaf.bound for leaf in leaves)])
+    return Search(bound, tree.least, tree.best, leaves, complete)

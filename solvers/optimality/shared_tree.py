@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ def shared_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
     if parts is None or not _small(parts, problem.examples, linear=network.is_linear):
         case.tried.append("no branching over shared weights: the net is too large for that method")
         return []
-    own = replace(budget, time_limit=budget.time_limit - (1.0 - _SHARE) * budget.remaining)
+    own = budget.part(_SHARE)
     found = branch_and_bound(
         parts,
         problem.examples,

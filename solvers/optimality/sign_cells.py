@@ -132,8 +132,8 @@ def neuron_views(case: Case, layers: TwoLayer, radius: float) -> list[NeuronView
     views = []
     _, outputs = layers.split(point.theta)
     seen = layers.seen(point.problem.x)
-    for index, group in enumerate(layers.groups):
-        distance = _distances(case, layers)[index]
+    distances = _distances(case, layers)
+    for index, (group, distance) in enumerate(zip(layers.groups, distances, strict=True)):
         z = point.trace.pre[0][:, group.neurons]
         known = np.where(distance > radius, np.sign(z), 0.0).astype(np.int8)
         for place, j in enumerate(group.neurons):

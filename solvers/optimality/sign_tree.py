@@ -75,7 +75,11 @@ def _searched(
     data = Data(tuple(unit * x for x in layers.seen(point.problem.x)), point.problem.y)
     root = tuple(Region.near(view.group, view.known, view.outputs) for view in views)
     allowed = min(case.options.gap_tolerance, CURVATURE_SLACK * (radius / point.norm) ** 2)
-    patterns = [_pattern(point.trace.pre[0][:, v.neuron], v, data) for v in views]
+    active = point.trace.pre[0] > 0.0
+    patterns = [
+        Pattern.of(v.group, v.outputs[0], active[:, v.neuron] & (v.known == 0), data.y)
+        for v in views
+    ]
     limits = Limits(_MAX_NODES, _RESERVE * case.budget.remaining)
     found = branch_and_bound(
         data,
@@ -90,12 +94,6 @@ def _searched(
     if found.stopped is not None and found.best is None:
         raise found.stopped
     return found
-
-
-def _pattern(z: Vector, view: NeuronView, data: Data) -> Pattern:
-    sign = view.outputs[0]
-    active = (z > 0.0) & (view.known == 0) & (sign * data.y > 0.0)
-    return Pattern(view.group, sign, tuple(bool(a) for a in active))
 
 
 def _descent(case: Case, layers: TwoLayer, found: Found, unit: float) -> LocalFinding | None:

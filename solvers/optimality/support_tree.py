@@ -6,8 +6,6 @@ its first weight chooses which), and |b_k| is at most the product of its weights
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +48,7 @@ def support_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         case.tried.append("no branching over supports: the net is too large for that method")
         return []
     least = min([case.point.objective, *(point.objective for point in known)])
-    own = replace(budget, time_limit=budget.time_limit - (1.0 - _SHARE) * budget.remaining)
+    own = budget.part(_SHARE)
     found = least_power_sum(
         features,
         own,

@@ -8,7 +8,6 @@ where the width binds the signs and output signs of all neurons are branched on.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -74,7 +73,7 @@ def _searched(case: Case, layers: TwoLayer, target: float, unit: float) -> Found
         for index, group in enumerate(layers.groups)
         for _ in group.neurons
     )
-    own = replace(budget, time_limit=budget.time_limit - (1.0 - _SHARE) * budget.remaining)
+    own = budget.part(_SHARE)
     found = branch_and_bound(
         data,
         root,
@@ -95,9 +94,7 @@ def _patterns(case: Case, layers: TwoLayer) -> list[Pattern]:
     for index, (group, out) in enumerate(zip(layers.groups, outputs, strict=True)):
         z = case.point.trace.pre[0][:, group.neurons]
         for column, v in zip(z.T, out, strict=True):
-            sign = 1.0 if v >= 0.0 else -1.0
-            active = (column > 0.0) & (sign * y > 0.0)
-            patterns.append(Pattern(index, sign, tuple(bool(a) for a in active)))
+            patterns.append(Pattern.of(index, 1.0 if v >= 0.0 else -1.0, column > 0.0, y))
     return patterns
 
 

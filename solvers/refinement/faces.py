@@ -69,7 +69,7 @@ def face_candidates(point: Point, kink_tolerance: float, budget: Budget) -> Iter
     if len(neurons) < _MANY:
         return
     found = []
-    own = replace(budget, time_limit=budget.time_limit - _RESERVE * budget.remaining)
+    own = budget.part(1.0 - _RESERVE)
     try:
         for theta in _proposals(point, structure, neurons, own):
             distance = float(np.linalg.norm(theta - point.theta))

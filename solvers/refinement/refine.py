@@ -58,7 +58,7 @@ def refine(placement: Placement, options: Options, budget: Budget) -> tuple[Refi
     point = placement.point
     if point is None:
         return Refinement(False, reason="the point could not be placed at margin 1"), placement
-    own = replace(budget, time_limit=budget.time_limit - (1.0 - _SHARE) * budget.remaining)
+    own = budget.part(_SHARE)
     before: float | None = None
     best: _Verified | None = None
     reason = _nothing_near(point)
