@@ -21,11 +21,14 @@ class SubgradientColumn:
 
     ``slopes`` lists (layer, neuron, slope) of the kinks of that example, 0-based; every kink that
     is not listed has slope 0. The multiplier of an example is the sum of its columns' weights.
+    ``direction`` (p) is one along which these slopes are attained, where the kinks of a layer may
+    depend on each other.
     """
 
     example: int
     weight: float
     slopes: tuple[tuple[int, int, float], ...]
+    direction: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,11 @@ class Feasible:
 
 @dataclass(frozen=True)
 class Infeasible:
-    """infeasible: the listed examples (0-based) have margins below what is needed."""
+    """infeasible: the listed examples (0-based) have margins <= 0 (level 0) or < 1 (level 1)."""
 
     theta: Vector
     examples: tuple[int, ...]
-    data_alone: str | None
+    level: int
 
 
 @dataclass(frozen=True)

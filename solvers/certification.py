@@ -26,6 +26,7 @@ from solvers.answer import Json, Writer, identified, tolerances, unanswered, ver
 from solvers.budget import Budget
 from solvers.dataset import parse_dataset
 from solvers.errors import InputError
+from solvers.evidence import Attestation, attested
 from solvers.findings import Answer, GlobalFinding, LayerFinding, LocalFinding, Verdict
 from solvers.kinks import has_zero_input, has_zero_neuron
 from solvers.network import Network
@@ -57,6 +58,7 @@ class Certification:
     progress: Progress | None
     partial: bool = False
     refinement: Refinement | None = None
+    attestation: Attestation = field(default_factory=Attestation, repr=False)
     arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -96,8 +98,23 @@ class Certification:
         """The answer in plain JSON types, with its ``id``."""
         return self._body
 
+    def attested(self, budget: Budget | None) -> Certification:
+        """The answer with its certificate, less what the exact checker does not confirm.
+
+        Without a ``budget`` the certificate is written but not checked.
+        """
+        if self.question == "kkt":
+            return self
+        done, found = attested(self.placement, self.progress, self.options, budget)
+        return replace(self, progress=done, attestation=found, partial=False)
+
     @cached_property
     def _body(self) -> Json:
+        if self.partial and self.question == "certify":
+            whole = self.attested(None)
+            body = whole.to_dict()
+            self.arrays.update(whole.arrays)
+            return body
         writer = Writer(self.placement.problem, self.options)
         with np.errstate(all="ignore"):
             certify = self.question == "certify"
@@ -148,7 +165,11 @@ class Certification:
             **shared,
             **self._answers(writer),
             "theorems": [asdict(note) for note in self.theorems],
-            "certificate": None,
+            "certificate": self.attestation.certificate,
+            "self_check": {
+                "checked": self.attestation.checked,
+                "reason": self.attestation.reason,
+            },
         }
 
     def _answers(self, writer: Writer) -> Json:
@@ -245,7 +266,7 @@ def _answer(
         return Certification(question, name, options, placement, progress, partial, refinement)
 
     if placement.point is None:
-        return wrap(None, partial=False)
+        return wrap(None, partial=False).attested(budget)
 
     def tell(progress: Progress) -> None:
         if report is not None:
@@ -256,7 +277,7 @@ def _answer(
     with np.errstate(all="ignore"):
         progress = run(placement.point, options, budget, tell)
     close_under_implication(progress)
-    return wrap(progress, partial=False)
+    return wrap(progress, partial=False).attested(budget)
 
 
 def parse_options(given: Mapping[str, Any]) -> Options:

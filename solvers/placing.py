@@ -36,7 +36,8 @@ class Placement:
 
     ``theta`` (p) in internal units, ``scale`` by which the user's parameters were multiplied,
     ``margins`` (n); ``violations`` are 0-based examples; ``obstacle`` says why the point could
-    not be placed; ``data_conflict`` why no parameters at all can fit the data.
+    not be placed; ``data_conflict`` why no parameters at all can fit the data. ``normalized``:
+    whether the point may be scaled (else margins below 1 are violations).
     """
 
     problem: Problem
@@ -48,6 +49,7 @@ class Placement:
     obstacle: str | None = None
     data_conflict: str | None = None
     given: Vector | None = None
+    normalized: bool = True
 
     @property
     def user_point(self) -> Vector:
@@ -71,7 +73,8 @@ class Placement:
 
 def place(problem: Problem, given: Vector, *, normalize: bool) -> Placement:
     """Scale ``given`` (user's units, p) to margin 1, or test it as it is."""
-    return replace(_placed(problem, given, normalize=normalize), given=given)
+    placed = _placed(problem, given, normalize=normalize)
+    return replace(placed, given=given, normalized=normalize)
 
 
 def _placed(problem: Problem, given: Vector, *, normalize: bool) -> Placement:

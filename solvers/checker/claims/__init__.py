@@ -1,0 +1,1 @@
+"""Every kind of claim, decided in a file of its own."""

@@ -1,0 +1,1 @@
+"""The inequalities behind lower bounds, each in a file of its own."""
