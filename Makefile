@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick slow check format openapi bench bench-programs bench-width bench-share requirements clean
+.PHONY: serve test quick slow check format checker openapi bench bench-programs bench-width bench-share requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -47,6 +47,16 @@ check: $(VENV)/.installed-dev  ## lint, format, types
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+ARCHIVE ?= dist/margincert-check.pyz
+checker:  ## one file that checks certificates with Python alone
+	rm -rf build/checker
+	mkdir -p build/checker $(dir $(ARCHIVE))
+	cp -r solvers/checker build/checker/checker
+	find build/checker -name __pycache__ -type d -prune -exec rm -rf {} +
+	printf 'import sys\n\nfrom checker.command import main\n\nsys.exit(main(sys.argv[1:]))\n' \
+		> build/checker/__main__.py
+	$(PYTHON) -m zipapp build/checker --output $(ARCHIVE)
 
 openapi: $(VENV)/.installed  ## regenerate the committed document
 	$(BIN)/python -m service.openapi openapi/openapi.json

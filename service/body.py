@@ -20,12 +20,17 @@ the answer after sending everything do get it."""
 
 async def receive_request(request: Request, settings: Settings) -> SolveRequest:
     """The checked request of a POST; raises :class:`Problem`."""
-    _require_json(request)
-    raw = await _receive(request, settings)
+    raw = await receive(request, settings)
     bounds = Bounds.of(settings)
     if len(raw) <= SMALL_BODY:
         return read_request(raw, bounds)
     return await asyncio.to_thread(read_request, raw, bounds)
+
+
+async def receive(request: Request, settings: Settings) -> bytes:
+    """The bytes of a JSON body; raises :class:`Problem`."""
+    _require_json(request)
+    return await _receive(request, settings)
 
 
 def _require_json(request: Request) -> None:
@@ -77,6 +82,7 @@ def _too_large(most: int) -> Problem:
     return Problem(
         Kinds.CONTENT_TOO_LARGE,
         f"The body is larger than {most} bytes. Raise {environment_name('max_body_bytes')}, send "
-        "arrays as .npy, or run 'margincert certify FILE' on your own machine, which has no limit.",
+        "arrays as .npy, or run 'margincert certify FILE' (or 'check') on your own machine, which "
+        "has no limit.",
         headers={"Connection": "close"},
     )

@@ -1,7 +1,7 @@
-"""The console script: ``margincert serve | certify FILE | kkt FILE | examples [NAME]``.
+"""The console script: ``margincert serve | certify | kkt | check FILE | examples [NAME]``.
 
-Exit codes: 0 answered (whatever the verdict), 1 error, 2 wrong usage. Heavy modules are imported
-by the commands that need them.
+Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage. Heavy
+modules are imported by the commands that need them.
 """
 
 from __future__ import annotations
@@ -95,6 +95,21 @@ def certify(file: File, as_json: AsJson = False) -> None:
 def kkt(file: File, as_json: AsJson = False) -> None:
     """Answer only the KKT question about the point in FILE."""
     _solve("kkt", file, as_json)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate, or an answer.")],
+    statement: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What was asked about, as JSON.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a certificate in exact arithmetic; exit code 1 where it is not valid."""
+    from solvers.checker.command import main as checker
+
+    asked = [] if statement is None else ["--statement", str(statement)]
+    raise typer.Exit(checker([str(file), *asked, *(["--json"] if as_json else [])]))
 
 
 @app.command()

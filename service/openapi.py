@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from service.errors import MEDIA_TYPE
 from service.problems import Kinds
 from service.responses import ProblemDocument
-from service.schemas import SolveRequest
+from service.schemas import SolveRequest, VerifyRequest
 
 _REF = "#/components/schemas/{model}"
 EXAMPLE = {
@@ -24,9 +24,11 @@ EXAMPLE = {
 }
 
 
-def request_body(model: str) -> dict[str, Any]:
+def request_body(model: str, *, example: bool = True) -> dict[str, Any]:
     """The ``openapi_extra`` of a route whose body our own reader reads."""
-    content = {"schema": {"$ref": _REF.format(model=model)}, "example": EXAMPLE}
+    content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model)}}
+    if example:
+        content["example"] = EXAMPLE
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
@@ -61,7 +63,12 @@ def install(app: FastAPI) -> None:
 
 def _with_our_models(document: dict[str, Any]) -> dict[str, Any]:
     _, schema = models_json_schema(
-        [(SolveRequest, "validation"), (ProblemDocument, "serialization")], ref_template=_REF
+        [
+            (SolveRequest, "validation"),
+            (VerifyRequest, "validation"),
+            (ProblemDocument, "serialization"),
+        ],
+        ref_template=_REF,
     )
     schemas: dict[str, Any] = document["components"]["schemas"]
     schemas.update(schema["$defs"])

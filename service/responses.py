@@ -211,8 +211,36 @@ class Certification(ResponseModel):
     theorems: list[Theorem]
     tolerances: dict[str, float]
     certificate: dict[str, Any] | None
+    self_check: SelfCheck
     versions: dict[str, str]
     timings: dict[str, float]
+
+
+class SelfCheck(ResponseModel):
+    """Whether the exact checker has confirmed the certificate before the answer was sent."""
+
+    checked: bool
+    reason: str | None
+
+
+class CheckedClaim(ResponseModel):
+    """One claim of a certificate, and why it does not hold where it does not."""
+
+    claim: str
+    holds: bool
+    statement: str
+    reason: str | None
+
+
+class VerificationReport(ResponseModel):
+    """The exact checker's report; ``verdict`` is proved where the certificate is valid."""
+
+    valid: bool
+    verdict: str
+    statement_sha256: str | None
+    statement_checked: bool
+    claims: list[CheckedClaim]
+    reason: str | None
 
 
 class Example(ResponseModel):

@@ -22,6 +22,7 @@ from service.pool import WarmPool
 from service.problems import Kinds, Problem
 from service.settings import Settings
 from service.unfinished import cut_short
+from service.verification import Verification, out_of_time, verify
 from service.work import Answer, Outcome, Task
 
 
@@ -36,6 +37,9 @@ class Runner(Protocol):
 
     async def run(self, task: Task) -> bytes:
         """The body of the answer; raises :class:`Problem` when there is none."""
+
+    async def verify(self, request: Verification) -> bytes:
+        """The report about a certificate."""
 
 
 class CrashError(Exception):
@@ -73,6 +77,18 @@ class PoolRunner:
             finally:
                 report_file.unlink(missing_ok=True)
         return _body(outcome)
+
+    async def verify(self, request: Verification) -> bytes:
+        """The exact checker's report, within the largest time limit."""
+        limit = self._settings.max_time_limit
+        async with self._admission.slot():
+            future = self._pool.submit(limit, verify, request, self._settings.max_check_work)
+            try:
+                return await asyncio.wrap_future(future)
+            except TimeoutError:
+                return out_of_time(limit)
+            except ProcessExpired as error:
+                raise CrashError(f"a worker ended with exit code {error.exitcode}") from error
 
     async def _outcome(self, task: Task, report_file: Path) -> Outcome:
         started = time.monotonic()

@@ -70,3 +70,16 @@ class SolveRequest(RequestModel):
         min_length=1, max_length=MAX_LAYERS, description="One entry per layer, in order."
     )
     options: Options = Options()
+
+
+class VerifyRequest(RequestModel):
+    """A certificate, and (optionally) the parts of its statement that were asked about."""
+
+    certificate: dict[str, Any] = Field(
+        description="A certificate, or a whole answer that holds one."
+    )
+    statement: dict[str, Any] | None = Field(
+        None,
+        description="`problem`, and any of `point`, `tolerances`, `claims`: each must be the "
+        "certificate's.",
+    )

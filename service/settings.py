@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     header_timeout: float = Field(5.0, gt=0, description="Seconds to receive the headers.")
     max_time_limit: float = Field(60.0, gt=0, description="Largest option time_limit, seconds.")
     max_memory_mb: int = Field(4096, ge=64, description="Largest option max_memory_mb.")
+    max_check_work: int = Field(
+        1_000_000_000, ge=1, description="Multiplications that checking a certificate may cost."
+    )
     max_workers: int = Field(
         default_factory=default_workers, ge=1, le=256, description="Solver processes."
     )

@@ -256,6 +256,7 @@ def nothing_known(
             "local": fields["local"],
             "global": fields["global"],
             "theorems": [],
+            "self_check": {"checked": False, "reason": reason},
         }
     )
 

@@ -158,8 +158,8 @@ class Subdifferential:
 
     def attained_patterns(
         self, budget: Budget, *, seed: int
-    ) -> Iterator[tuple[Slopes, NDArray[np.bool_]]]:
-        """Patterns of slopes that random directions attain, and for which examples (n).
+    ) -> Iterator[tuple[Slopes, NDArray[np.bool_], Vector]]:
+        """Patterns of slopes that random directions (p) attain, and for which examples (n).
 
         The true network is evaluated at theta + t d for two small t; a pattern counts where each
         kinked pre-activation grows like t from one to the other: then its sign is that of its
@@ -175,7 +175,7 @@ class Subdifferential:
                 far, near = (
                     network.forward(theta + sign * step * direction, self._x).pre for step in _STEPS
                 )
-                yield self._read_pattern(far, near)
+                yield (*self._read_pattern(far, near), sign * direction)
 
     def _read_pattern(
         self, far: tuple[Matrix, ...], near: tuple[Matrix, ...]

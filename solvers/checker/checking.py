@@ -71,11 +71,13 @@ def check(
 ) -> Report:
     """Check a certificate, and that it says what the requester's ``statement`` asks (if given).
 
-    Both are JSON texts. Nothing raises: what is malformed is a report that is not valid.
+    Both are JSON texts. A whole answer may stand for the certificate in it; its verdict must then
+    be the one that is proved. Nothing raises: what is malformed is a report that is not valid.
     """
     sha = None
     try:
-        fields = Object(read(certificate), "certificate")
+        whole, answered = _certificate(read(certificate))
+        fields = Object(whole, "certificate")
         require(fields.text("format") == FORMAT, "format", f"not {FORMAT}")
         raw, unit = fields.take("statement"), fields.integer("unit", -MAX_UNIT, MAX_UNIT)
         evidence = fields.items("evidence")
@@ -89,9 +91,20 @@ def check(
             "evidence",
             f"{len(evidence)} pieces of evidence for {len(stated.claims)} claims",
         )
-        return _report(stated, unit, evidence, Work(work_limit), sha, statement is not None)
+        report = _report(stated, unit, evidence, Work(work_limit), sha, statement is not None)
+        if report.valid and answered is not None:
+            same = answered == report.verdict
+            require(same, "answer", f"the answer's verdict is not {report.verdict}")
+        return report
     except Rejected as rejected:
         return Report(False, "inconclusive", sha, False, (), str(rejected), rejected.condition)
+
+
+def _certificate(value: Any) -> tuple[Any, Any]:
+    """The certificate, and the verdict of the answer that it stands in (None: it stands alone)."""
+    if isinstance(value, dict) and "format" not in value and "certificate" in value:
+        return value["certificate"], value.get("verdict", "")
+    return value, None
 
 
 def _report(

@@ -11,12 +11,12 @@ from functools import cached_property
 from itertools import product
 from operator import mul
 
-from .errors import Rejected, require
+from .errors import require
 from .exact import Vector
 from .fields import Object, integer, items
 
-MAX_TERMS = 20_000_000
-"""Weights of one layer, counted where they stand."""
+MAX_TERMS = 2_000_000
+"""Weights of one network, counted where they stand."""
 
 Pairs = tuple[Sequence[int], Sequence[int]]
 """Parameters of one output, and the inputs that they multiply."""
@@ -244,8 +244,7 @@ def _product(values: Sequence[int]) -> int:
 
 
 def _limit(terms: int) -> None:
-    if terms > MAX_TERMS:
-        raise Rejected("work limit", f"a layer of {terms} weights, at most {MAX_TERMS}")
+    require(terms <= MAX_TERMS, "network size", f"a layer of {terms} weights")
 
 
 _BUILDERS: dict[str, Callable[[Object, int, bool], Layer]] = {

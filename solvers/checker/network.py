@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 
 from .errors import require
-from .exact import Vector, scaled
+from .exact import Vector, vector
 from .fields import Object
 from .layers import MAX_TERMS, Layer, build, convolution, dense, diagonal
 
@@ -64,23 +65,18 @@ class Network:
             found.insert(0, live)
         return tuple(found)
 
-    def theta(self, values: Sequence[object], where: str) -> Theta:
-        """Parameters from one (flat) list of fractions a layer."""
-        require(len(values) == self.depth, "shape", f"{where} has {len(values)} layers")
+    def theta(self, values: Sequence[Sequence[Fraction]], where: str) -> Theta:
+        """Parameters from one (flat) list of numbers a layer."""
         found = []
         for k, (part, layer) in enumerate(zip(values, self.layers, strict=True)):
-            numbers = list(part)  # type: ignore[call-overload]
-            fits = len(numbers) == layer.size
-            require(fits, "shape", f"{where}[{k}] has {len(numbers)} numbers, not {layer.size}")
-            whole, exponent = scaled(numbers)
-            found.append(Vector(tuple(whole), exponent))
+            fits = len(part) == layer.size
+            require(fits, "shape", f"{where}[{k}] has {len(part)} numbers, not {layer.size}")
+            found.append(vector(part))
         return tuple(found)
 
-    def split(self, flat: Sequence[object], where: str) -> Theta:
-        """Parameters from one flat list of p fractions."""
-        require(len(flat) == self.size, "shape", f"{where} has {len(flat)} numbers")
-        parts = [flat[a:b] for a, b in pairwise(self.starts)]
-        return self.theta(parts, where)
+    def split(self, flat: Sequence[Fraction], where: str) -> Theta:
+        """Parameters from one flat list of p numbers."""
+        return self.theta([flat[a:b] for a, b in pairwise(self.starts)], where)
 
     def activations(self, theta: Theta, x: Vector) -> Iterator[tuple[Vector, Vector]]:
         """For each layer: its input and its pre-activations (of the last: the output)."""
@@ -124,40 +120,50 @@ def read_network(spec: Object) -> Network:
         if spec.has(field):
             require(spec.take(field) is absent, "homogeneous network", f"{field} is set")
     require(kind in _KINDS, "network type", repr(kind[:40]))
-    layers = _KINDS[kind](spec, bias)
+    layers = _gathered(_KINDS[kind](spec, bias))
     spec.done()
-    require(2 <= len(layers) <= MAX_DEPTH, "depth", f"{len(layers)} layers")
     require(layers[-1].outputs == 1, "outputs", f"{layers[-1].outputs} outputs, not 1")
-    return Network(tuple(layers), activation == "relu", bias)
+    return Network(layers, activation == "relu", bias)
 
 
-def _fully_connected(spec: Object, bias: bool) -> list[Layer]:
-    widths = spec.integers("widths", 1, MAX_TERMS)
-    require(len(widths) <= MAX_DEPTH + 1, "depth", f"{len(widths)} widths")
-    pairs = pairwise(widths)
-    return [dense(a + (bias and k == 0), b) for k, (a, b) in enumerate(pairs)]
-
-
-def _diagonal(spec: Object, bias: bool) -> list[Layer]:
-    width, depth = spec.integer("dimension", 1, MAX_TERMS), spec.integer("depth", 1, MAX_DEPTH)
-    hidden = [diagonal(width, bias and k == 0) for k in range(depth - 1)]
-    return [*hidden, dense(width, 1)]
-
-
-def _convolutional(spec: Object, bias: bool) -> list[Layer]:
-    first = convolution(spec, spec.integer("input_size", 1, MAX_TERMS), bias)
-    return [first, dense(first.outputs, 1)]
-
-
-def _layers(spec: Object, bias: bool) -> list[Layer]:
-    width = spec.integer("input_size", 1, MAX_TERMS)
+def _gathered(layers: Iterator[Layer]) -> tuple[Layer, ...]:
+    """The layers, rejected as soon as they are too many or too large."""
     found: list[Layer] = []
-    for k, item in enumerate(spec.objects("layers")):
-        require(k < MAX_DEPTH, "depth", "too many layers")
-        layer = build(item, width, bias and k == 0)
+    terms = 0
+    for layer in layers:
         found.append(layer)
+        terms += layer.terms
+        require(len(found) <= MAX_DEPTH, "depth", f"more than {MAX_DEPTH} layers")
+        require(terms <= MAX_TERMS, "network size", f"more than {MAX_TERMS} weights")
+    require(len(found) >= 2, "depth", f"{len(found)} layers, not 2 or more")
+    return tuple(found)
+
+
+def _fully_connected(spec: Object, bias: bool) -> Iterator[Layer]:
+    widths = spec.integers("widths", 1, MAX_TERMS)
+    for k, (a, b) in enumerate(pairwise(widths)):
+        yield dense(a + (bias and k == 0), b)
+
+
+def _diagonal(spec: Object, bias: bool) -> Iterator[Layer]:
+    width, depth = spec.integer("dimension", 1, MAX_TERMS), spec.integer("depth", 1, MAX_DEPTH)
+    for k in range(depth - 1):
+        yield diagonal(width, bias and k == 0)
+    yield dense(width, 1)
+
+
+def _convolutional(spec: Object, bias: bool) -> Iterator[Layer]:
+    first = convolution(spec, spec.integer("input_size", 1, MAX_TERMS), bias)
+    yield first
+    yield dense(first.outputs, 1)
+
+
+def _layers(spec: Object, bias: bool) -> Iterator[Layer]:
+    width = spec.integer("input_size", 1, MAX_TERMS)
+    for k, item in enumerate(spec.objects("layers")):
+        layer = build(item, width, bias and k == 0)
+        yield layer
         width = layer.outputs
-    return found
 
 
 _KINDS = {

@@ -14,8 +14,6 @@ from .exact import Matrix
 from .fields import Object, flat, integer, items, numbers
 from .network import Network, Theta, read_network
 
-MAX_EXAMPLES = 1_000_000
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -39,7 +37,7 @@ class Statement:
     point: Theta
     gap: Fraction
     resolution: Fraction
-    claims: tuple[dict[str, Any], ...]
+    claims: tuple[Any, ...]
 
 
 def read_statement(value: Any) -> Statement:
@@ -56,8 +54,6 @@ def read_statement(value: Any) -> Statement:
     claims = fields.items("claims")
     fields.done()
     require(bool(claims), "claims", "nothing is claimed")
-    for k, claim in enumerate(claims):
-        require(isinstance(claim, dict), "object", f"statement.claims[{k}] is no object")
     point = problem.network.theta(values, "statement.point")
     return Statement(problem, point, gap, resolution, tuple(claims))
 
@@ -70,7 +66,7 @@ def read_problem(fields: Object) -> Problem:
     labels = dataset.items("y")
     rows = dataset.items("x", len(labels))
     dataset.done()
-    require(0 < len(labels) <= MAX_EXAMPLES, "examples", f"{len(labels)} examples")
+    require(bool(labels), "examples", "there are none")
     width = network.layers[0].inputs - network.bias
     constant = [Fraction(1)] if network.bias else []
     x = [numbers(items(row, width, "dataset.x"), width, "dataset.x") + constant for row in rows]
@@ -123,7 +119,6 @@ def compare(own: Any, wanted: Any) -> None:
     for name in ("problem", "point", "tolerances", "claims"):
         if not asked.has(name):
             continue
-        require(given.has(name), "requested statement", f"the certificate has no {name}")
         left, right = asked.take(name), given.take(name)
         same = canonical(left) == canonical(right)
         if not same and name == "problem":

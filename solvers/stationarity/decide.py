@@ -201,6 +201,7 @@ def _finding(
             int(master.examples[c]),
             float(weights[c]),
             sub.named(int(master.examples[c]), master.patterns[c]),
+            master.directions[c] if master.directions else None,
         )
         for c in used
     )

@@ -26,13 +26,17 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Master:
-    """A solved fit: columns (example, pattern), their gradients, the fit, the squared price."""
+    """A solved fit: columns (example, pattern), their gradients, the fit, the squared price.
+
+    ``directions`` has one (p) for each column whose pattern one attains, or nothing.
+    """
 
     examples: NDArray[np.int64]
     rows: Matrix
     patterns: tuple[tuple[float, ...], ...]
     fit: NonnegativeFit
     penalty: float
+    directions: tuple[Vector, ...] = ()
 
     def complementarity(self, costs: Vector) -> float:
         """Sum of lambda_i (q_i - 1), for costs q_i - 1 (n)."""
@@ -116,15 +120,17 @@ def inner_fit(sub: Subdifferential, costs: Vector, budget: Budget, *, seed: int)
     rows: list[Matrix] = []
     examples: list[int] = []
     patterns: list[tuple[float, ...]] = []
-    for slopes, usable in sub.attained_patterns(budget, seed=seed):
+    directions: list[Vector] = []
+    for slopes, usable, direction in sub.attained_patterns(budget, seed=seed):
         picked = np.flatnonzero(usable & (costs <= ACTIVE))
         if picked.size == 0:
             continue
         rows.append(sub.gradients(slopes, picked))
         examples.extend(int(i) for i in picked)
         patterns.extend(sub.key(slopes, int(i)) for i in picked)
+        directions.extend(direction for _ in picked)
     if not rows:
         return None
     stacked = np.vstack(rows)
     fit = nonnegative_least_squares(stacked, sub.point.theta, budget.check)
-    return Master(np.array(examples), stacked, tuple(patterns), fit, 0.0)
+    return Master(np.array(examples), stacked, tuple(patterns), fit, 0.0, tuple(directions))

@@ -35,6 +35,13 @@ class Forgery:
     claim: str | None
     condition: str
     tamper: Tamper
+    asked: str | None = None
+    """The requester's statement, where there is one."""
+
+    def text(self, tampered: Json) -> str:
+        """The forged text, from a copy of the honest certificate that may be changed."""
+        changed = self.tamper(tampered)
+        return changed if isinstance(changed, str) else json.dumps(tampered)
 
 
 def certificate(request: Mapping[str, Any], **options: Any) -> Json:
@@ -64,8 +71,7 @@ def failed(report: Report) -> set[tuple[str | None, str | None]]:
 def assert_caught(forgery: Forgery, honest: Json) -> None:
     """The forgery is rejected for its named reason, and for that alone."""
     tampered = copy.deepcopy(honest)
-    text = forgery.tamper(tampered)
-    report = checked(text if isinstance(text, str) else tampered)
+    report = check(forgery.text(tampered), forgery.asked)
     assert not report.valid
     assert report.verdict == "inconclusive"
     assert failed(report) == {(forgery.claim, forgery.condition)}

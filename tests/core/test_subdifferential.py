@@ -146,7 +146,7 @@ def test_attained_patterns_are_attained(spec: Spec, seed: int) -> None:
     sub, rng = kinked(spec, seed)
     known = attained_by_steps(spec, sub, rng)
     some = 0
-    for slopes, usable in sub.attained_patterns(Budget(), seed=1):
+    for slopes, usable, _ in sub.attained_patterns(Budget(), seed=1):
         # Upper pre-activations that are structurally zero are no kinks and never positive.
         pattern = np.hstack([s > 0.5 for s in slopes])
         for i in np.flatnonzero(usable):

@@ -57,7 +57,7 @@ def _step(case: Case, parts: range, item: object, number: int) -> _Step:
     where = f"points[{number}]"
     count = sum(case.network.layers[k].size for k in parts)
     values = numbers(items(item, count, where), count, where)
-    full: list[Sequence[object]] = [u.fractions() for u in case.theta]
+    full: list[Sequence[Fraction]] = [u.fractions() for u in case.theta]
     begin = 0
     for k in parts:
         end = begin + case.network.layers[k].size
