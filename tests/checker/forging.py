@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from solvers import certify
-from solvers.checker import Report, check
+from solvers.checker import DEFAULT_LIMIT, Report, check
 
 Json = dict[str, Any]
 Tamper = Callable[[Json], Any]
@@ -37,6 +37,7 @@ class Forgery:
     tamper: Tamper
     asked: str | None = None
     """The requester's statement, where there is one."""
+    work: int = DEFAULT_LIMIT
 
     def text(self, tampered: Json) -> str:
         """The forged text, from a copy of the honest certificate that may be changed."""
@@ -71,7 +72,7 @@ def failed(report: Report) -> set[tuple[str | None, str | None]]:
 def assert_caught(forgery: Forgery, honest: Json) -> None:
     """The forgery is rejected for its named reason, and for that alone."""
     tampered = copy.deepcopy(honest)
-    report = check(forgery.text(tampered), forgery.asked)
+    report = check(forgery.text(tampered), forgery.asked, work_limit=forgery.work)
     assert not report.valid
     assert report.verdict == "inconclusive"
     assert failed(report) == {(forgery.claim, forgery.condition)}

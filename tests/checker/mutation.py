@@ -24,6 +24,7 @@ from pathlib import Path
 
 import solvers.checker
 import tests.checker
+from solvers.checker import DEFAULT_LIMIT
 from tests.checker.forging import BASES, Forgery, honest
 
 SOURCE = Path(solvers.checker.__file__).parent
@@ -31,9 +32,9 @@ JUDGE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from checker import check
-for text, asked, claim, condition in json.load(open(sys.argv[2])):
+for text, asked, work, claim, condition in json.load(open(sys.argv[2])):
     try:
-        report = check(text, asked)
+        report = check(text, asked, work_limit=work)
     except Exception:
         sys.exit(3)
     failed = {(c.claim, c.condition) for c in report.claims if not c.holds}
@@ -99,8 +100,8 @@ def _delete(tree: ast.Module, target: ast.stmt | ast.Call) -> None:
                 return
 
 
-Case = tuple[str, str | None, str | None, str | None]
-"""A text, the requester's statement, and the claim and condition that must fail, if any."""
+Case = tuple[str, str | None, int, str | None, str | None]
+"""A text, the requester's statement, the work limit; claim and condition that must fail, if any."""
 
 
 def cases() -> list[Case]:
@@ -113,8 +114,8 @@ def cases() -> list[Case]:
             forgeries += getattr(loaded, "FORGERIES", [])
     for forgery in forgeries:
         text = forgery.text(copy.deepcopy(honest(forgery.base)))
-        found.append((text, forgery.asked, forgery.claim, forgery.condition))
-    found += [(json.dumps(honest(name)), None, None, None) for name in BASES]
+        found.append((text, forgery.asked, forgery.work, forgery.claim, forgery.condition))
+    found += [(json.dumps(honest(name)), None, DEFAULT_LIMIT, None, None) for name in BASES]
     return sorted(found, key=lambda case: len(case[0]))
 
 
