@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick slow check format checker openapi bench bench-programs bench-width bench-share requirements clean
+.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-share requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -35,6 +35,9 @@ test: $(VENV)/.installed-dev  ## everything but the slow tests
 quick: $(VENV)/.installed-dev  ## less than a minute: the parts, with few random examples
 	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadgroup \
 		-m "not slow and not integration and not thorough" --ignore tests/acceptance
+
+mutate: $(VENV)/.installed-dev  ## minutes: the checker less each of its conditions in turn
+	$(BIN)/python -m tests.checker.mutation
 
 slow: $(VENV)/.installed-dev  ## minutes
 	$(BIN)/python -m pytest -m slow --timeout 900

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import Rejected, require
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 32
 _MAX_DIGITS = 400
 

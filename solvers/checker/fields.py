@@ -7,8 +7,6 @@ from typing import Any
 from .document import nearest_double
 from .errors import require
 
-_LARGEST = 2**1024
-
 
 class Object:
     """A JSON object whose fields are taken one by one; :meth:`done` rejects unknown ones."""
@@ -106,7 +104,6 @@ def integer(value: Any, least: int, most: int | None, where: str) -> int:
 def number(value: Any, where: str, least: Fraction | int | None = None) -> Fraction:
     """A finite double as the fraction that it is; booleans and strings are none."""
     if type(value) is int:
-        require(abs(value) < _LARGEST, "finite number", f"{where} is beyond the doubles")
         value = nearest_double(f"{value}.0") if abs(value) > 2**53 else Fraction(value)
     require(isinstance(value, Fraction), "number", f"{where} is no number")
     found = Fraction(value)

@@ -244,7 +244,7 @@ def _product(values: Sequence[int]) -> int:
 
 
 def _limit(terms: int) -> None:
-    require(terms <= MAX_TERMS, "network size", f"a layer of {terms} weights")
+    require(terms <= MAX_TERMS, "layer size", f"a layer of {terms} weights")
 
 
 _BUILDERS: dict[str, Callable[[Object, int, bool], Layer]] = {

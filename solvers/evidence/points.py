@@ -47,7 +47,7 @@ def kkt(claim: Kkt, problem: Problem, units: Units) -> Written:
 def _column(column: SubgradientColumn) -> Json:
     kinks = [[layer + 1, neuron + 1, float(slope)] for layer, neuron, slope in column.slopes]
     found: Json = {"example": column.example + 1, "weight": column.weight, "kinks": kinks}
-    if column.direction is not None:
+    if column.direction is not None and kinks:
         found["direction"] = numbers(column.direction)
     return found
 

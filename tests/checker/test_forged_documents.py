@@ -11,6 +11,7 @@ import pytest
 
 from solvers import certify
 from solvers.checker import check
+from solvers.checker.document import MAX_BYTES
 from solvers.examples import EXAMPLES
 from tests.checker import nets
 from tests.checker.forging import (
@@ -112,11 +113,12 @@ FORGERIES = [
     whole("huge exponent", "finite number", text("2.0", "1e400")),
     whole("huge integer", "finite number", put(10**309, "statement", "point", 0, 0, 0)),
     whole("endless literal", "number", text("2.0", "0." + "1" * 500)),
-    whole("endless integer", "number", text("2.0", "1" * 500)),
+    whole("endless integer", "number", text('"unit": 0', '"unit": ' + "1" * 500)),
     whole("duplicate key", "duplicate key", text('"format"', '"unit": 0, "format"')),
     whole("deep nesting", "nesting", _deep),
     whole("deeper nesting", "nesting", lambda _: "[" * 100_000),
     whole("nested numbers", "nesting", put([[[[[1.0]]]]], "statement", "point", 0)),
+    whole("too long", "size", lambda found: json.dumps(found) + " " * MAX_BYTES),
     whole("a list", "object", lambda found: json.dumps([found])),
     whole("another format", "format", put("margincert/2", "format")),
     whole("no format", "missing field", text('"format"', '"form"')),
@@ -149,7 +151,7 @@ FORGERIES = [
     whole("unknown network field", "unknown field", network(2, "depth")),
     whole("one layer", "depth", network([2, 1], "widths")),
     whole("many layers", "depth", network([2] + [1] * 70, "widths")),
-    whole("a large layer", "network size", network([2, 10**6 + 1, 1], "widths")),
+    whole("a large layer", "layer size", network([2, 10**6 + 1, 1], "widths")),
     whole("large layers", "network size", network([2, 1100, 1100, 800, 1], "widths")),
     whole("two outputs", "outputs", network([2, 2, 2], "widths")),
     whole("kind of layer", "layer type", network("loop", "layers", 1, "type"), "net-shared"),
@@ -159,7 +161,7 @@ FORGERIES = [
     whole("window", "convolution", network(9, "layers", 0, "filter_size"), "net-padded"),
     whole("pad", "convolution", network("valid", "layers", 0, "padding"), "net-padded"),
     whole("wide pad", "convolution", network(2, "layers", 0, "pad"), "net-padded"),
-    whole("padding", "convolution", network("mirror", "layers", 0, "padding"), "net-padded"),
+    whole("padding", "convolution", network("mirror", "padding"), "net-convolutional"),
     whole("stride", "convolution", network(3, "stride"), "net-convolutional"),
     whole("planar size", "convolution", network(4, "layers", 0, "width"), "net-planar"),
     whole("planar pad", "convolution", network("valid", "layers", 0, "padding"), "net-planar"),
@@ -194,7 +196,7 @@ FORGERIES = [
         ),
         work=11,
     ),
-    asked("no problem is asked about", "requested statement", {"claims": []}),
+    asked("no problem is asked about", "requested statement", {}),
     asked("another problem", "requested statement", {"problem": _other_problem()}),
     asked("another point", "requested statement", {"problem": _problem(), "point": [[0.0]]}),
     asked("unknown request", "unknown field", {"problem": _problem(), "options": {}}),
