@@ -87,7 +87,7 @@ class Case:
     def require_feasible(self, theta: Theta, where: str) -> None:
         """Reject unless every margin is at least 1."""
         for i, margin in enumerate(self.margins_of(theta)):
-            require(margin >= 1, "margin", f"example {i + 1} of {where} has a margin below 1")
+            require(margin >= 1, "margin", f"of example {i + 1} at {where}", margin, 1)
 
     def point(self, values: Sequence[Fraction], where: str) -> Theta:
         """Parameters from a flat list of p numbers, in the units of the evidence."""

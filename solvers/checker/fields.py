@@ -127,21 +127,6 @@ def flat(value: Any, where: str, *, deep: int = 3) -> list[Fraction]:
     return [number(value, where)]
 
 
-def decimal(value: Fraction) -> str:
-    """A fraction for a person to read: 17 digits, rounded."""
-    if value == 0:
-        return "0"
-    sign, size = "-" if value < 0 else "", abs(value)
-    exponent = len(str(size.numerator)) - len(str(size.denominator))
-    if size < Fraction(10) ** exponent:
-        exponent -= 1
-    digits = round(size / Fraction(10) ** (exponent - 16))
-    if digits == 10**17:
-        digits, exponent = 10**16, exponent + 1
-    whole = str(digits)
-    return f"{sign}{whole[0]}.{whole[1:].rstrip('0') or '0'}e{exponent}"
-
-
 def listed(values: Sequence[int]) -> str:
     """A few numbers, for a message."""
     return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from ..case import Case, distance_square
-from ..errors import require
+from ..errors import decimal, require
 from ..exact import root_above
-from ..fields import Object, decimal
+from ..fields import Object
 from ..rules.table import GLOBAL_RULES, LAYER_RULES, LOCAL_RULES, PREDICTOR_RULES
 from ..verdict import Proved
 
@@ -76,4 +76,4 @@ def _rule(evidence: Object, known: Mapping[str, object]) -> str:
 
 
 def _require_bound(claimed: Fraction, bound: Fraction) -> None:
-    require(claimed <= bound, "bound", "the evidence proves less than is claimed")
+    require(claimed <= bound, "bound", "more is claimed than the evidence proves", claimed, bound)

@@ -37,9 +37,12 @@ def kkt(case: Case, _: Proved, claim: Object, evidence: Object) -> str:
         pairing += weight * (case.margins[example] - 1)
         column.done()
     square = 2 * half_square(residual)
-    require(square <= eps**2 * case.square, "residual", "||rho|| is above eps ||theta||")
-    small = pairing <= delta * case.square
-    require(small, "complementarity", "sum w (q_i - 1) is above delta ||theta||^2")
+    limit = eps**2 * case.square
+    require(square <= limit, "residual", "||rho||^2 is above eps^2 ||theta||^2", square, limit)
+    limit = delta * case.square
+    small = pairing <= limit
+    detail = "sum w (q_i - 1) is above delta ||theta||^2"
+    require(small, "complementarity", detail, pairing, limit)
     case.multipliers = Multipliers(root_above(square), pairing)
     return "multipliers and subgradients reach the point within (eps, delta)"
 

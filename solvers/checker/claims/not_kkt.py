@@ -26,14 +26,16 @@ def not_kkt(case: Case, _: Proved, claim: Object, evidence: Object) -> str:
     direction = case.point(evidence.numbers("direction", case.network.size), "direction")
     price = evidence.number("price", Fraction(0))
     for i, margin in enumerate(case.margins):
-        require(margin >= 1, "margin", f"example {i + 1} of the point has a margin below 1")
+        require(margin >= 1, "margin", f"of example {i + 1} at the point", margin, 1)
         least = _least_product(case, direction, i, kink)
-        holds = least >= -price * (margin - 1)
-        require(holds, "direction", f"example {i + 1} has a subgradient that the direction lowers")
+        limit = -price * (margin - 1)
+        detail = f"example {i + 1} has a subgradient h with a smaller <h, d>"
+        require(least >= limit, "direction", detail, least, limit)
     pairs = zip(case.theta, direction, strict=True)
     fall = -sum((u.dot(d) for u, d in pairs), Fraction(0)) - price * delta * case.square
-    steep = fall > 0 and fall**2 > eps**2 * case.square * 2 * half_square(direction)
-    require(steep, "descent", "the direction does not lower ||theta|| by more than the tolerances")
+    limit = eps**2 * case.square * 2 * half_square(direction)
+    steep = fall > 0 and fall**2 > limit
+    require(steep, "descent", "d lowers ||theta|| no faster than the tolerances", fall, limit)
     return "no multipliers and subgradients reach the point within (eps, delta)"
 
 

@@ -1,8 +1,8 @@
 """Claims about points: the certified one is (in)feasible, another one is better."""
 
 from ..case import Case, half_square
-from ..errors import require
-from ..fields import Object, decimal, listed
+from ..errors import decimal, require
+from ..fields import Object, listed
 from ..verdict import Proved
 
 
@@ -22,7 +22,7 @@ def infeasible(case: Case, _: Proved, claim: Object, evidence: Object) -> str:
     for i in examples:
         margin = case.margins[i - 1]
         below = margin <= 0 if level == 0 else margin < 1
-        require(below, "margin", f"example {i} has the margin {decimal(margin)}")
+        require(below, "margin", f"example {i} has a margin that is large enough", margin)
     what = "not positive" if level == 0 else "below 1"
     return f"the margins of the examples {listed(examples)} are {what}"
 
@@ -34,8 +34,9 @@ def better_point(case: Case, _: Proved, claim: Object, evidence: Object) -> str:
     case.require_feasible(better, "the better point")
     objective = half_square(better)
     limit = case.squared(value)
-    require(objective <= limit, "objective", "the better point is not as low as claimed")
-    require(objective < case.objective, "objective", "the better point is not better")
+    require(objective <= limit, "objective", "it is higher than claimed", objective, limit)
+    lower = objective < case.objective
+    require(lower, "objective", "it is not better", objective, case.objective)
     return f"a feasible point has an objective of at most {decimal(value)}"
 
 
@@ -50,6 +51,8 @@ def layer_better_point(case: Case, _: Proved, claim: Object, evidence: Object) -
     better = case.network.theta(parts, "the better point")
     case.require_feasible(better, "the better point")
     objective = better[layer - 1].square() / 2
-    require(objective <= case.squared(value), "objective", "the point is not as low as claimed")
-    require(objective < own.square() / 2, "objective", "the point is not better")
+    limit = case.squared(value)
+    require(objective <= limit, "objective", "it is higher than claimed", objective, limit)
+    lower = objective < own.square() / 2
+    require(lower, "objective", "it is not better", objective, own.square() / 2)
     return f"layer {layer} alone can be moved to a feasible point of objective {decimal(value)}"

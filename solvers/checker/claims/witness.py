@@ -46,7 +46,8 @@ def descent_witness(case: Case, _: Proved, claim: Object, evidence: Object) -> s
     for step in steps:
         _require_lower(case, step, size, whole=layer is None)
     largest = max(step.decrease for step in steps)
-    require(largest > case.gap * size / 2, "gap", "no decrease exceeds the gap tolerance")
+    limit = case.gap * size / 2
+    require(largest > limit, "gap", "no decrease exceeds the gap tolerance", largest, limit)
     _require_range(case, steps, size)
     where = "" if layer is None else f" that change layer {layer} only"
     return f"{len(steps)} feasible points{where} are better, at distances down to the resolution"
@@ -79,11 +80,13 @@ def _decrease(a: Theta, b: Theta, parts: range) -> Fraction:
 def _require_lower(case: Case, step: _Step, size: Fraction, *, whole: bool) -> None:
     least = LEAST_CURVATURE * (size / 2) * step.square / size
     lower = step.decrease > 0 and step.decrease >= least
-    require(lower, "decrease", "a point is not lower, or too little for its distance")
+    require(lower, "decrease", "a point is hardly lower at its distance", step.decrease, least)
     known = case.multipliers
     if whole and known is not None:
         pull = known.residual * root_above(step.square) + known.complementarity
-        require(step.decrease > 2 * pull, "decrease", "a decrease is no larger than the residual's")
+        explained = step.decrease <= 2 * pull
+        detail = "the residual explains a decrease"
+        require(not explained, "decrease", detail, step.decrease, 2 * pull)
 
 
 def _require_range(case: Case, steps: Sequence[_Step], size: Fraction) -> None:
