@@ -10,6 +10,7 @@ The cost is one big-integer multiplication per weight and position, so callers a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -21,12 +22,17 @@ from solvers.network import Network
 
 Integers = NDArray[np.object_]
 
+_FEW = 64
+"""So few numbers are converted faster one by one."""
 WORK_LIMIT = 3_000_000
 """Multiplications that an exact evaluation may cost (about 0.1 us each)."""
 
 
 def scaled_integers(values: NDArray[np.float64]) -> tuple[Integers, int]:
     """Integers ``k`` and a shift ``s`` with ``values == k * 2**s`` exactly (object array)."""
+    if values.size <= _FEW:
+        few, shift = _one_by_one(values.ravel().tolist())
+        return np.array(few, dtype=object).reshape(values.shape), shift
     mantissa, exponent = np.frexp(values)
     whole = (mantissa * 2.0**53).astype(np.int64)
     used = whole != 0
@@ -36,6 +42,12 @@ def scaled_integers(values: NDArray[np.float64]) -> tuple[Integers, int]:
     shifts = np.where(used, exponent - lowest, 0).astype(object)
     integers: Integers = whole.astype(object) << shifts
     return integers, lowest - 53
+
+
+def _one_by_one(values: list[float]) -> tuple[list[int], int]:
+    parts = [math.frexp(value) for value in values]
+    lowest = min((exponent for mantissa, exponent in parts if mantissa), default=53)
+    return [int(m * 2.0**53) << (e - lowest) if m else 0 for m, e in parts], lowest - 53
 
 
 def exact_cost(network: Network, examples: int) -> int:
@@ -49,7 +61,15 @@ def exact_outputs(
     network: Network, theta: NDArray[np.float64], x: NDArray[np.float64]
 ) -> list[Fraction]:
     """``Phi(theta; x_i)`` for every row of the augmented inputs ``x`` (n x d), exactly."""
-    values, shift = scaled_integers(x)
+    values, shift = integer_outputs(network, theta, scaled_integers(x))
+    return [dyadic(value, shift) for value in values]
+
+
+def integer_outputs(
+    network: Network, theta: NDArray[np.float64], inputs: tuple[Integers, int]
+) -> tuple[list[int], int]:
+    """The same as integers times one power of two, for inputs in that form (n x d)."""
+    values, shift = inputs
     last = network.depth - 1
     for index, (layer, part) in enumerate(zip(network.layers, network.slices, strict=True)):
         weights, weight_shift = scaled_integers(theta[part])
@@ -57,7 +77,7 @@ def exact_outputs(
         shift += weight_shift
         if index < last and network.activation == "relu":
             values = np.where(values > 0, values, 0)
-    return [dyadic(int(v), shift) for v in values[:, 0]]
+    return [int(v) for v in values[:, 0]], shift
 
 
 def dyadic(integer: int, shift: int) -> Fraction:
@@ -68,7 +88,7 @@ def dyadic(integer: int, shift: int) -> Fraction:
 def exact_square_sum(values: NDArray[np.float64]) -> Fraction:
     """The sum of squares of ``values``, exactly."""
     integers, shift = scaled_integers(values)
-    return dyadic(sum(int(k) ** 2 for k in integers.ravel()), 2 * shift)
+    return dyadic(sum(k * k for k in integers.ravel().tolist()), 2 * shift)
 
 
 def exact_dot(a: Sequence[Any] | NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:

@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 
 from solvers.exact import (
     WORK_LIMIT,
+    Integers,
     exact_cost,
     exact_outputs,
     exact_square_sum,
+    integer_outputs,
+    scaled_integers,
 )
 from solvers.network import Network, Trace
 from solvers.norms import row_norms
@@ -101,8 +104,9 @@ class Problem:
     def is_feasible(self, theta: Vector) -> bool:
         """Whether every margin is proved to be at least 1. False means: not proved."""
         if exact_cost(self.network, self.examples) <= _TINY:
-            values = exact_outputs(self.network, theta, self.x)
-            return all(int(y) * q >= 1 for y, q in zip(self.y, values, strict=True))
+            values, shift = integer_outputs(self.network, theta, self._integer_inputs)
+            one = 1 << max(-shift, 0)
+            return all(y * v >= one for y, v in zip(self._labels, values, strict=True))
         lower, upper = self.margin_bounds(theta)
         if not bool(np.all(upper >= 1.0)):
             return False
@@ -132,6 +136,14 @@ class Problem:
             if self.is_feasible(candidate):
                 return candidate, scale
         return None
+
+    @cached_property
+    def _integer_inputs(self) -> tuple[Integers, int]:
+        return scaled_integers(self.x)
+
+    @cached_property
+    def _labels(self) -> list[int]:
+        return [int(y) for y in self.y]
 
     @cached_property
     def input_norms(self) -> Vector:

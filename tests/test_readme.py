@@ -66,6 +66,7 @@ def test_slsqp_calls_the_bad_kkt_point_optimal_and_we_do_not():
     assert best < 3.7
 
 
+@pytest.mark.thorough
 def test_the_script_prints_the_two_lines_of_the_readme():
     script = ROOT / "examples" / "slsqp_side_by_side.py"
     printed = subprocess.run(

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from solvers.branching.regions import Region
 from solvers.budget import Budget
+from solvers.reformulation.sparse import compressed, zero
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -100,8 +101,7 @@ def solve(data: Data, pieces: Sequence[Piece], cap: float, budget: Budget) -> Re
     settings.max_threads = 1
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = _TOLERANCE
     settings.time_limit = max(0.01, budget.remaining)
-    empty = scipy.sparse.csc_matrix((size, size))
-    answer = clarabel.DefaultSolver(empty, cost, matrix, right, cones, settings).solve()
+    answer = clarabel.DefaultSolver(zero(size), cost, matrix, right, cones, settings).solve()
     if str(answer.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
         return None
     alpha = np.maximum(np.array(answer.x)[: data.examples], 0.0)
@@ -161,11 +161,11 @@ def _program(
         begin += block.own(examples)
         bound += len(block.bounded)
         row += block.rows.shape[1] + 1
-    triplets = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    triplets = np.concatenate(values), np.concatenate(rows), np.concatenate(columns)
     right = np.zeros(row)
     right[linear - 1] = cap
     heads = linear + np.cumsum([0, *(block.rows.shape[1] + 1 for block in blocks)])[:-1]
     right[heads] = 1.0
     cones: list[object] = [clarabel.NonnegativeConeT(linear)]
     cones += [clarabel.SecondOrderConeT(block.rows.shape[1] + 1) for block in blocks]
-    return scipy.sparse.csc_matrix(triplets, shape=(row, size)), right, cones
+    return compressed(*triplets, size, row), right, cones

@@ -17,12 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
+
+from solvers.diagonal.programs import Solver
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
-Bounds = list[tuple[float, float]]
 
 _U = 2.0**-52
 
@@ -69,12 +69,9 @@ def box_bound(features: Features, box: Box, alpha: Vector) -> float:
     slopes = alpha @ rows
     spread = alpha @ np.abs(rows)
     terms = sum(rows.shape) + 16
-    least = np.where(box.holds_zero, 0.0, np.inf)
-    size = np.zeros(len(least))
-    for end in (box.lower, box.upper):
-        powers = features.powers(end)
-        least = np.minimum(least, powers - slopes * end)
-        size = np.maximum(size, powers + spread * np.abs(end))
+    least = earned(features, box, slopes)
+    reach = np.maximum(np.abs(box.lower), np.abs(box.upper))
+    size = features.powers(reach) + spread * reach
     if features.paired:
         least = _one_of_each_pair(least, box)
     error = terms * 4.0 * _U * (float(np.sum(size)) + float(np.sum(alpha)))
@@ -82,10 +79,17 @@ def box_bound(features: Features, box: Box, alpha: Vector) -> float:
     return value if np.isfinite(value) else -np.inf
 
 
+def earned(features: Features, box: Box, slopes: Vector) -> Vector:
+    """The least |e|^p - slope e, e an end of the interval, or 0 where it holds 0 (D)."""
+    low, high = (features.powers(end) - slopes * end for end in (box.lower, box.upper))
+    least = np.minimum(low, high)
+    return np.where(box.holds_zero, np.minimum(least, 0.0), least)
+
+
 def _one_of_each_pair(least: Vector, box: Box) -> Vector:
     """Of two features that exclude each other, both possibly zero, only one earns."""
-    left, right = np.split(least, 2)
-    both = np.logical_and(*np.split(box.holds_zero, 2))
+    left, right = least.reshape(2, -1)
+    both = box.holds_zero.reshape(2, -1).all(axis=0)
     return np.where(both, np.minimum(left, right), left + right)
 
 
@@ -97,25 +101,54 @@ class Relaxed:
     alpha: Vector = field(repr=False)
 
 
-def relaxed(features: Features, box: Box, wanted: float) -> Relaxed | None:
+def relaxed(features: Features, box: Box, wanted: float, solver: Solver) -> Relaxed | None:
     """Solve the secant program; None where the solver fails.
 
     Where the box has no feasible point, the weights prove that nothing in it is below ``wanted``
     (if rounding lets them).
     """
     columns, lower, upper, slopes = _columns(features, box)
-    rows = features.rows[:, columns % features.rows.shape[1]]
-    signed = np.where(columns < features.rows.shape[1], 1.0, -1.0) * rows
-    bounds = list(zip(lower.tolist(), upper.tolist(), strict=True))
-    right = -np.ones(len(signed))
-    solved = scipy.optimize.linprog(slopes, A_ub=-signed, b_ub=right, bounds=bounds)
-    if solved.status == 2:
-        return _refuted(features, box, signed, bounds, wanted)
-    if solved.status != 0 or solved.x is None:
+    size = features.rows.shape[1]
+    signs = np.where(columns < size, 1.0, -1.0)
+    signed = signs * upper * features.rows[:, columns % size]
+    hull = _pairs(features, box, columns)
+    matrix = np.vstack([signed, -hull])
+    right = np.concatenate([np.ones(len(signed)), -np.ones(len(hull))])
+    least = lower / upper
+    solved = solver.solve(slopes * upper, matrix, right, least, np.ones(len(least)))
+    if solved is None:
         return None
-    values = np.zeros(features.rows.shape[1])
-    np.add.at(values, columns % len(values), np.where(columns < len(values), 1, -1) * solved.x)
-    return Relaxed(values, np.maximum(-solved.ineqlin.marginals, 0.0))
+    if solved.x is None:
+        return _refuted(matrix, right, least, len(signed), wanted, solver)
+    values = np.zeros(size)
+    np.add.at(values, columns % size, signs * upper * solved.x)
+    return Relaxed(values, solved.duals[: len(signed)])
+
+
+def _refuted(
+    matrix: Matrix, right: Vector, least: Vector, n: int, wanted: float, solver: Solver
+) -> Relaxed | None:
+    """Weights that show the box empty, scaled until their bound passes ``wanted``."""
+    missing = np.eye(len(matrix), n)
+    elastic = solver.solve(
+        np.append(np.zeros(len(least)), np.ones(n)),
+        np.hstack([matrix, missing]),
+        right,
+        np.append(least, np.zeros(n)),
+        np.append(np.ones(len(least)), np.full(n, np.inf)),
+    )
+    if elastic is None or elastic.x is None or not (total := float(elastic.x[-n:].sum())) > 0.0:
+        return None
+    return Relaxed(None, elastic.duals[:n] * (2.0 * wanted / total))
+
+
+def _pairs(features: Features, box: Box, columns: NDArray[np.int64]) -> Matrix:
+    """Rows r with <r, size / upper> <= 1: the hull of pairs of which only one may be used."""
+    if not features.paired:
+        return np.zeros((0, len(columns)))
+    half = features.rows.shape[1] // 2
+    both = np.flatnonzero(box.holds_zero.reshape(2, -1).all(axis=0))
+    return np.where(columns % half == both[:, None], 1.0, 0.0)
 
 
 def _columns(features: Features, box: Box) -> tuple[NDArray[np.int64], Vector, Vector, Vector]:
@@ -127,20 +160,3 @@ def _columns(features: Features, box: Box) -> tuple[NDArray[np.int64], Vector, V
     rise = features.powers(upper) - features.powers(lower)
     slopes = np.divide(rise, upper - lower, out=np.zeros(len(upper)), where=wide)
     return np.concatenate([up, down + len(box.upper)]), lower, upper, slopes
-
-
-def _refuted(
-    features: Features, box: Box, signed: Matrix, bounds: Bounds, wanted: float
-) -> Relaxed | None:
-    """Weights that show the box empty, scaled until their bound passes ``wanted``."""
-    n, width = signed.shape
-    elastic = scipy.optimize.linprog(
-        np.append(np.zeros(width), np.ones(n)),
-        A_ub=-np.hstack([signed, np.eye(n)]),
-        b_ub=-np.ones(n),
-        bounds=[*bounds, *[(0.0, None)] * n],
-    )
-    if elastic.status != 0 or elastic.fun is None or not elastic.fun > 0.0:
-        return None
-    alpha = np.maximum(-elastic.ineqlin.marginals, 0.0)
-    return Relaxed(None, alpha * (2.0 * wanted / elastic.fun))

@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.budget import Budget
-from solvers.diagonal.boxes import Box, Features, box_bound, relaxed
+from solvers.diagonal.boxes import Box, Features, Relaxed, box_bound, earned, relaxed
+from solvers.diagonal.programs import Solver
 from solvers.errors import BudgetExceeded
 
 Vector = NDArray[np.float64]
 
 _DOWN = 1.0 - 1e-14
 _ROUNDS = 6
+_NEXT = 1e-12
 _SHRUNK = 0.8
 """The tree starts again where a better point shrinks the root box by this factor."""
 
@@ -57,6 +59,7 @@ class _Search:
     target: float
     tolerance: float
     best: Vector | None = None
+    solver: Solver = field(default_factory=Solver)
 
     @property
     def cutoff(self) -> float:
@@ -82,7 +85,7 @@ class _Search:
         bound = box_bound(self.features, box, alpha)
         if bound >= self.cutoff:
             return Leaf(box, bound, alpha), []
-        solved = relaxed(self.features, box, self.target)
+        solved = relaxed(self.features, box, self.target, self.solver)
         if solved is None:
             return Leaf(box, -np.inf, np.zeros(len(self.features.rows))), []
         bound = box_bound(self.features, box, solved.alpha)
@@ -92,7 +95,7 @@ class _Search:
         self.offer(solved.values)
         if bound >= self.cutoff:
             return leaf, []
-        return leaf, list(_children(self.features, box, solved.values))
+        return leaf, list(_children(self.features, box, solved, solved.values))
 
 
 def least_power_sum(
@@ -169,7 +172,7 @@ def _improve(search: _Search, root: Box) -> None:
     """A few reweighted programs: each box shrinks to the last solution's sizes."""
     box = root
     for _ in range(_ROUNDS):
-        solved = relaxed(search.features, box, search.target)
+        solved = relaxed(search.features, box, search.target, search.solver)
         if solved is None or solved.values is None:
             return
         search.offer(solved.values)
@@ -177,8 +180,11 @@ def _improve(search: _Search, root: Box) -> None:
         box = Box(-size, size)
 
 
-def _children(features: Features, box: Box, values: Vector) -> Iterator[Box]:
-    """Split on a pair's side where both are used, else where a secant is lowest."""
+def _children(features: Features, box: Box, solved: Relaxed, values: Vector) -> Iterator[Box]:
+    """Split on a pair's side where both are used, else where the weights pay least.
+
+    That is where the secant is lowest, unless the program's solution is inexact.
+    """
     if features.paired:
         used = np.minimum(*np.split(np.abs(values), 2))
         place = int(np.argmax(used))
@@ -186,17 +192,19 @@ def _children(features: Features, box: Box, values: Vector) -> Iterator[Box]:
             yield box.with_interval(place, 0.0, 0.0)
             yield box.with_interval(place + len(used), 0.0, 0.0)
             return
-    sizes = np.abs(values)
-    low = np.where(box.holds_zero, 0.0, np.minimum(np.abs(box.lower), np.abs(box.upper)))
-    high = np.maximum(np.abs(box.lower), np.abs(box.upper))
-    bottom, top = features.powers(low), features.powers(high)
-    inside = (sizes > low * (1.0 + 1e-12)) & (sizes < high * (1.0 - 1e-12)) & (high > low)
-    share = np.divide(sizes - low, high - low, out=np.zeros(len(sizes)), where=inside)
-    missing = np.where(inside, features.powers(sizes) - bottom - share * (top - bottom), 0.0)
-    k = int(np.argmax(missing))
-    if not missing[k] > 1e-13 * features.total(values):
-        return
-    yield from _parts(features, box, k, float(sizes[k]))
+    slopes = solved.alpha @ features.rows
+    lacking = features.powers(values) - slopes * values - earned(features, box, slopes)
+    k = int(np.argmax(lacking))
+    if lacking[k] > 1e-13 * features.total(values):
+        yield from _parts(features, box, k, _between(box, k, abs(float(values[k]))))
+
+
+def _between(box: Box, k: int, size: float) -> float:
+    """The size, or the middle of the sizes of the interval where it is next to one of its ends."""
+    high = max(abs(float(box.lower[k])), abs(float(box.upper[k])))
+    low = 0.0 if box.holds_zero[k] else min(abs(float(box.lower[k])), abs(float(box.upper[k])))
+    inside = low + _NEXT * high < size < high * (1.0 - _NEXT)
+    return size if inside else 0.5 * (low + high)
 
 
 def _parts(features: Features, box: Box, k: int, size: float) -> Iterator[Box]:

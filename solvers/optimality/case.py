@@ -16,13 +16,17 @@ from solvers.kinks import Kinks
 from solvers.options import Options
 from solvers.problem import Point, Problem, exact_half_square
 from solvers.reformulation.neuron_bound import NeuronBound, neuron_bound
+from solvers.reformulation.neuron_cells import cells_to_price, neuron_cells
 from solvers.reformulation.two_layer import TwoLayer, two_layer
 from solvers.stationarity import KktFinding
 
 Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Signs = NDArray[np.int8]
 
 _NODE_WORK = 4e6
 """Bounds the search over one neuron's signs: nodes x examples^2 x inputs."""
+_FEW_CELLS = 64
 
 CURVATURE_SLACK = 1e-5
 """A local yes needs slack <= this x objective x (radius / ||theta||)^2."""
@@ -46,7 +50,7 @@ class Case:
         return two_layer(self.point.problem.network)
 
     def neuron_bound(
-        self, group: int, sign: float, known: NDArray[np.int8], *, target: float = 0.0
+        self, group: int, sign: float, known: Signs, *, target: float = 0.0
     ) -> NeuronBound:
         """What a neuron of the group can earn at the point's multipliers (computed once)."""
         key = (group, sign, known.tobytes())
@@ -55,15 +59,15 @@ class Case:
             problem = self.point.problem
             x = problem.x[:, self.layers.groups[group].inputs]
             coefficients = sign * self.kkt.multipliers * problem.y
-            self._bounds[key] = neuron_bound(
-                x,
-                coefficients,
-                known,
-                self.budget,
-                target=target,
-                max_nodes=int(np.clip(_NODE_WORK / max(1, x.size * len(x)), 50, 4000)),
-            )
+            self._bounds[key] = self._searched(x, coefficients, known, target)
         return self._bounds[key]
+
+    def _searched(self, x: Matrix, c: Vector, known: Signs, target: float) -> NeuronBound:
+        """By all cells at once where these are a few dozen, else by branch and bound."""
+        if cells_to_price(x, c, known) <= _FEW_CELLS:
+            return neuron_cells(x, c, known, self.budget, target=target)
+        most = int(np.clip(_NODE_WORK / max(1, x.size * len(x)), 50, 4000))
+        return neuron_bound(x, c, known, self.budget, target=target, max_nodes=most)
 
     @cached_property
     def resolution(self) -> float:

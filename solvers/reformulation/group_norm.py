@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import clarabel
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from solvers.budget import Budget
 from solvers.norms import row_norms
 from solvers.reformulation.group_program import Answer, in_space, row_space
+from solvers.reformulation.sparse import compressed, zero
 from solvers.reformulation.structured import Infeasible, Solved, reduce, refine, solve
 
 Vector = NDArray[np.float64]
@@ -180,7 +180,7 @@ def _solve(
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
     settings.time_limit = max(0.01, budget.remaining)
     solver = clarabel.DefaultSolver(
-        _zero(size),
+        zero(size),
         cost,
         matrix,
         right,
@@ -191,12 +191,6 @@ def _solve(
     if str(answer.status) not in ("Solved", "AlmostSolved", "InsufficientProgress"):
         return None
     return np.array(answer.x), np.maximum(np.array(answer.z)[:linear], 0.0)
-
-
-@lru_cache(maxsize=64)
-def _zero(size: int) -> scipy.sparse.csc_matrix:
-    """The quadratic part of the cost (read only: SciPy takes longer than the rest to make it)."""
-    return scipy.sparse.csc_matrix((size, size))
 
 
 def _constraint_matrix(
@@ -220,17 +214,6 @@ def _constraint_matrix(
         values.append(block[filled, column])
         rows.append(places[filled])
         columns.append(start + 1 + column)
-    return _compressed(
+    return compressed(
         np.concatenate(values), np.concatenate(rows), np.concatenate(columns), size, linear + size
-    )
-
-
-def _compressed(
-    values: Vector, rows: NDArray[np.int64], columns: NDArray[np.int64], width: int, height: int
-) -> scipy.sparse.csc_matrix:
-    """A CSC matrix from triplets without duplicates (SciPy's own conversion costs much more)."""
-    order = np.lexsort((rows, columns))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=width))])
-    return scipy.sparse.csc_matrix(
-        (values[order], rows[order], starts), shape=(height, width), copy=False
     )

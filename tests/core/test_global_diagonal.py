@@ -12,7 +12,8 @@ from solvers import certify
 from solvers.budget import Budget
 from solvers.certificate import CoefficientBox
 from solvers.diagonal import Box, Features, least_power_sum
-from solvers.diagonal.boxes import box_bound
+from solvers.diagonal.boxes import box_bound, relaxed
+from solvers.diagonal.programs import Solver
 from solvers.examples import EXAMPLES
 from solvers.findings import Answer
 from solvers.optimality.case import Case
@@ -192,6 +193,41 @@ def test_a_box_bounds_its_points(seed: int) -> None:
                 continue
         if np.all(rows @ b >= 1.0):
             assert features.total(b) >= bound
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@for_seeds(20)
+def test_weights_prove_the_value_of_the_program(paired: bool, seed: int) -> None:
+    """Strong duality: secants are exact at the ends, and the hull of a pair is its lower end."""
+    rng = np.random.default_rng(seed)
+    n, width = int(rng.integers(1, 6)), 6
+    rows = rng.normal(size=(n, width))
+    features = Features(rows, 2.0 / 3.0, paired)
+    reach = 10.0 ** rng.uniform(-2.0, 2.0, size=width)
+    solved = relaxed(features, Box(-reach, reach), 1.0, Solver())
+    assert solved is not None
+    if solved.values is None:
+        assert box_bound(features, Box(-reach, reach), solved.alpha) >= 1.0
+        return
+    shares = np.abs(solved.values) / reach
+    value = float(np.sum(reach ** (2.0 / 3.0) * shares))
+    assert np.all(rows @ solved.values >= 1.0 - 1e-8)
+    assert not paired or np.all(shares.reshape(2, -1).sum(axis=0) <= 1.0 + 1e-9)
+    assert box_bound(features, Box(-reach, reach), solved.alpha) == pytest.approx(value, rel=1e-7)
+
+
+def test_programs_without_a_point_or_a_least_value(capfd: pytest.CaptureFixture[str]) -> None:
+    one, zero = np.ones(1), np.zeros(1)
+    solver = Solver()
+    infeasible = solver.solve(one, np.ones((1, 1)), 2.0 * one, zero, one)
+    assert infeasible is not None
+    assert infeasible.x is None
+    assert solver.solve(-one, np.ones((1, 1)), one, zero, np.full(1, np.inf)) is None
+    solved = solver.solve(one, np.full((1, 1), 2.0), one, zero, one)
+    assert solved is not None
+    assert solved.x == pytest.approx([0.5])
+    assert solved.duals == pytest.approx([0.5])
+    assert capfd.readouterr() == ("", "")
 
 
 def box_around_zero(rng: np.random.Generator, size: int) -> tuple[Vector, Vector]:

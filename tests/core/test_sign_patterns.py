@@ -85,6 +85,7 @@ def test_integer_grids(seed: int) -> None:
     agree(rng.integers(-1, 2, size=(n, d)).astype(np.float64))
 
 
+@pytest.mark.thorough
 @for_seeds(24)
 def test_ties_among_numbers_that_are_no_integers(seed: int) -> None:
     """Duplicates, opposite points, multiples and collinear points, with rounding on every bit."""

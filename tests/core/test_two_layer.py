@@ -168,6 +168,7 @@ def drawn(seed: int) -> tuple[list[Matrix], list[Matrix]]:
     return margins, cones
 
 
+@pytest.mark.thorough
 @for_seeds(40)
 def test_minimise_group_norm_agrees_with_cvxpy(seed: int) -> None:
     margins, cones = drawn(seed)

@@ -40,7 +40,12 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def for_seeds(count: int) -> Callable[[Test], Test]:
-    """Run a test of one argument ``seed`` on ``count`` seeds, the same ones in every run."""
+    """Run a test of one argument ``seed`` on ``count`` seeds, the same ones in every run.
+
+    The quick profile allows fewer.
+    """
+    if settings.get_current_profile_name() == "quick":
+        count = min(count, settings().max_examples)
 
     def decorate(test: Test) -> Test:
         chosen = settings(

@@ -69,6 +69,7 @@ def peak(action: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NETWORKS)
 def test_passes_need_the_memory_of_weights_and_activations(name: str) -> None:
     network = Network.from_dict(NETWORKS[name])

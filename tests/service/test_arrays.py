@@ -67,6 +67,7 @@ def test_damaged_files_are_refused_or_read(tail: bytes, at: int, patch: bytes) -
     assert array.nbytes <= len(damaged)
 
 
+@pytest.mark.thorough
 @given(st.text(max_size=200))
 def test_any_header_is_refused_quietly(header: str) -> None:
     with pytest.raises(npy.NpyError):

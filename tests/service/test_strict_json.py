@@ -61,6 +61,7 @@ def test_depth_is_counted_exactly() -> None:
         strict_json.parse(b"[" * 65 + b"]" * 65, max_depth=64)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "raw",
     [
