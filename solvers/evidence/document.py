@@ -16,10 +16,12 @@ from solvers.certificate import (
     Infeasible,
     Kkt,
     LayerBetterPoint,
+    LayerCellsBound,
+    LayerLowerBound,
     LocalLowerBound,
     NotKkt,
 )
-from solvers.evidence import bounds, points
+from solvers.evidence import bounds, layers, points
 from solvers.evidence.points import Written
 from solvers.evidence.units import Json, Units, rows
 from solvers.options import Options
@@ -39,6 +41,8 @@ WRITERS: Mapping[type, Writer] = {
     DescentWitness: points.descent_witness,
     GlobalLowerBound: bounds.global_lower_bound,
     LocalLowerBound: bounds.local_lower_bound,
+    LayerLowerBound: layers.layer_lower_bound,
+    LayerCellsBound: layers.layer_cells_bound,
 }
 
 

@@ -11,6 +11,9 @@ from ..case import Case
 from ..fields import Object
 from ..network import Theta
 from .group_norm import frozen_pattern_dual, group_norm_dual
+from .layer_blocks import layer_blocks
+from .layer_cells import layer_cells
+from .layer_dual import layer_dual
 from .svm import svm_dual
 
 GlobalRule = Callable[[Case, Object], Fraction]
@@ -27,6 +30,10 @@ LOCAL_RULES: dict[str, LocalRule] = {
     "frozen-pattern-dual": frozen_pattern_dual,
 }
 
-LAYER_RULES: dict[str, LayerRule] = {}
+LAYER_RULES: dict[str, LayerRule] = {
+    "layer-dual": layer_dual,
+    "layer-cells": layer_cells,
+    "layer-blocks": layer_blocks,
+}
 
 PREDICTOR_RULES: dict[str, PredictorRule] = {}
