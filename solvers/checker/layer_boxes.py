@@ -4,7 +4,8 @@ Some signs are known. With r = ||u||, every pre-activation z has r lower <= z <=
 |z| <= r ||dz/du||; on a later one the best of interval arithmetic and of pulling z and -z down
 (below); then lower >= 0 where the sign is 1 and upper <= 0 where it is -1. Activations are
 
-    a = 0 (upper <= 0),   a = z (lower >= 0),   else t z <= a <= s z + o r,
+    a = t z (lower = upper = 0),   a = 0 (upper <= 0),   a = z (lower >= 0),
+    else t z <= a <= s z + o r,
 
 any t and s in [0, 1] and o = max(-s lower, (1 - s) upper): the upper line is above the ReLU at both
 ends of the box. Pulling a combination of the z of a level down to u uses, level by level, the line
@@ -34,9 +35,9 @@ class Unit:
     upper: Fraction
 
     @property
-    def off(self) -> bool:
-        """Whether the activation is 0."""
-        return self.upper <= 0
+    def bends(self) -> bool:
+        """Whether a slope t may be chosen below it: its sign is open, or it is 0."""
+        return self.open or self.lower == self.upper == 0
 
     @property
     def on(self) -> bool:
@@ -132,11 +133,11 @@ def pulled(
         below = layer.adjoint(weights, top)
         values = below.masked([unit.on for unit in levels[index]]).fractions()
         for j, unit in enumerate(levels[index]):
-            coefficient = below[j] if unit.open else Fraction(0)
-            if coefficient > 0:
+            coefficient = below[j] if unit.bends else Fraction(0)
+            if unit.open and coefficient > 0:
                 s, o = unit.line()
                 values[j], constant = s * coefficient, constant + o * coefficient
-            elif coefficient < 0:
+            elif coefficient:
                 values[j] = slopes.get((index, j), Fraction(0)) * coefficient
             values[j] += signed.get((index, j), Fraction(0))
         top = vector(values)

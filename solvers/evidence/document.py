@@ -20,8 +20,10 @@ from solvers.certificate import (
     LayerLowerBound,
     LocalLowerBound,
     NotKkt,
+    PredictorBetterPoint,
+    PredictorLowerBound,
 )
-from solvers.evidence import bounds, layers, points
+from solvers.evidence import bounds, layers, points, predictor
 from solvers.evidence.points import Written
 from solvers.evidence.units import Json, Units, rows
 from solvers.options import Options
@@ -43,6 +45,8 @@ WRITERS: Mapping[type, Writer] = {
     LocalLowerBound: bounds.local_lower_bound,
     LayerLowerBound: layers.layer_lower_bound,
     LayerCellsBound: layers.layer_cells_bound,
+    PredictorLowerBound: predictor.predictor_lower_bound,
+    PredictorBetterPoint: predictor.predictor_better_point,
 }
 
 

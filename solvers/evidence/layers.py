@@ -56,17 +56,22 @@ def _said(claim: LayerLowerBound | LayerCellsBound, units: Units) -> Json:
 
 
 def _cell_leaf(leaf: LayerLeaf, layer: int, examples: int) -> Json:
-    """Rows of the same example added up."""
+    """Rows of the same example added up; where all signs are known, slopes are the pattern's."""
     weights = np.zeros(examples)
     np.add.at(weights, leaf.examples, leaf.weights)
     slopes = np.zeros((examples, leaf.slopes.shape[1]))
     np.add.at(slopes, leaf.examples, leaf.weights[:, None] * leaf.slopes)
     slopes = np.clip(slopes / np.where(weights > 0.0, weights, 1.0)[:, None], 0.0, 1.0)
-    return _leaf(weights, layer, leaf.signs, leaf.beta, [slopes])
+    if not slopes.size:
+        above = [np.asarray(sign > 0, dtype=np.float64) for sign in leaf.signs]
+        return _leaf(weights, layer, leaf.signs, leaf.beta, [np.zeros_like(above[0]), *above[1:]])
+    return _leaf(weights, layer, leaf.signs, leaf.beta, [np.where(leaf.signs[0], 0.0, slopes)])
 
 
 def _deep_leaf(leaf: LayerDeepLeaf, layer: int) -> Json:
-    return _leaf(leaf.weights, layer, leaf.signs, leaf.beta, leaf.slopes)
+    pairs = zip(leaf.signs, leaf.slopes, strict=True)
+    slopes = [np.where(sign, 0.0, slope) for sign, slope in pairs]
+    return _leaf(leaf.weights, layer, leaf.signs, leaf.beta, slopes)
 
 
 def _leaf(
@@ -85,7 +90,7 @@ def _leaf(
         [layer + k + 1, int(i) + 1, int(j) + 1, float(share[i, j])]
         for k, share in enumerate(slopes)
         for i, j in np.argwhere(share)
-        if weights[i] > 0.0 and not signs[k][i, j]
+        if weights[i] > 0.0
     ]
     return {"weights": numbers(weights), "known": known, "slopes": leaning}
 

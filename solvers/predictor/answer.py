@@ -136,12 +136,17 @@ def _finding(task: _Task, search: _Search) -> PredictorFinding:
         global_=global_,
         lower_bound=bound if bound > 0.0 else None,
         reason=_reason(search, local, global_),
-        claims=claims if better is None else (*claims, _better_claim(task, better, best)),
+        claims=(*claims, *_better_claims(task, better, best, global_)),
     )
 
 
-def _better_claim(task: _Task, better: Vector, best: NormValue) -> Claim:
-    return PredictorBetterPoint(task.norm.name, task.norm.p, better, best.upper)
+def _better_claims(
+    task: _Task, better: Vector | None, best: NormValue, global_: Answer
+) -> tuple[Claim, ...]:
+    """What refutes beta; a separator that may owe its lead to rounding refutes nothing."""
+    if better is None or global_ is not Answer.NO:
+        return ()
+    return (PredictorBetterPoint(task.norm.name, task.norm.p, better, best.upper),)
 
 
 def _proved_bound(task: _Task, search: _Search) -> tuple[float, tuple[Claim, ...]]:
