@@ -90,7 +90,6 @@ def _leaf(
         [layer + k + 1, int(i) + 1, int(j) + 1, float(share[i, j])]
         for k, share in enumerate(slopes)
         for i, j in np.argwhere(share)
-        if weights[i] > 0.0
     ]
     return {"weights": numbers(weights), "known": known, "slopes": leaning}
 

@@ -2,8 +2,8 @@
 
 A leaf knows some signs of the pre-activations z of the moving layer and of the hidden layers above
 (z >= 0 where a sign is 1, z <= 0 where it is -1); in a ball, the signs that cannot change there are
-known too (:mod:`..moving`). It has weights w_i >= 0 on the margins, slopes t in [0, 1] and, for known
-signs, beta >= 0. By :mod:`..layer_boxes`, feasible u of the leaf have
+known too (:mod:`..moving`). It has weights w_i >= 0 on the margins, slopes t in [0, 1] and, for
+known signs, beta >= 0. By :mod:`..layer_boxes`, feasible u of the leaf have
 
     sum w_i <= sum w_i q_i(u) + sum beta |z| <= <g, u> + c ||u|| <= (||g|| + c) ||u||,
 
