@@ -360,6 +360,34 @@ class PredictorBetterPoint:
     value: float
 
 
+@dataclass(frozen=True)
+class PredictorLocalBound:
+    """predictor_local_bound: separators within ``radius`` (max norm) have norm >= ``value``.
+
+    The ball is about the point's predictor at least margin 1. ``weights`` of the ``examples``, and
+    ``inverse`` (a left inverse, up to rounding, of their rows on the support of ``center``) prove
+    it as :mod:`solvers.predictor.quasinorm` says.
+    """
+
+    norm: str
+    p: float
+    value: float
+    radius: float
+    center: Vector
+    examples: NDArray[np.int64]
+    weights: Vector
+    inverse: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PredictorDescentWitness:
+    """predictor_descent_witness: better separators at distances falling to the resolution."""
+
+    norm: str
+    p: float
+    points: tuple[Vector, ...]
+
+
 Claim = (
     Feasible
     | Infeasible
@@ -374,4 +402,6 @@ Claim = (
     | LayerBetterPoint
     | PredictorLowerBound
     | PredictorBetterPoint
+    | PredictorLocalBound
+    | PredictorDescentWitness
 )

@@ -21,6 +21,8 @@ from solvers.certificate import (
     LocalLowerBound,
     NotKkt,
     PredictorBetterPoint,
+    PredictorDescentWitness,
+    PredictorLocalBound,
     PredictorLowerBound,
 )
 from solvers.evidence import bounds, layers, points, predictor
@@ -47,6 +49,8 @@ WRITERS: Mapping[type, Writer] = {
     LayerCellsBound: layers.layer_cells_bound,
     PredictorLowerBound: predictor.predictor_lower_bound,
     PredictorBetterPoint: predictor.predictor_better_point,
+    PredictorLocalBound: predictor.predictor_local_bound,
+    PredictorDescentWitness: predictor.predictor_descent_witness,
 }
 
 

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.certificate import PredictorBetterPoint, PredictorLowerBound
+from solvers.certificate import (
+    PredictorBetterPoint,
+    PredictorDescentWitness,
+    PredictorLocalBound,
+    PredictorLowerBound,
+)
 from solvers.evidence.points import Written
-from solvers.evidence.units import Json, Units, numbers
+from solvers.evidence.units import Json, Units, counted, numbers, rows
 from solvers.problem import Problem
 
 
@@ -27,6 +32,32 @@ def predictor_better_point(claim: PredictorBetterPoint, problem: Problem, _: Uni
     value = _units(problem).length(float(np.nextafter(claim.value, np.inf)), up=True)
     said: Json = {"claim": "predictor_better_point", "norm": claim.norm, "value": value}
     return said, {"predictor": numbers(claim.better)}
+
+
+def predictor_local_bound(claim: PredictorLocalBound, problem: Problem, _: Units) -> Written:
+    """The bound and the radius, rounded down."""
+    units = _units(problem)
+    said: Json = {
+        "claim": "predictor_local_bound",
+        "norm": claim.norm,
+        "radius": units.length(claim.radius, up=False),
+        "value": units.length(claim.value, up=False),
+    }
+    return said, {
+        "center": numbers(claim.center),
+        "examples": counted(claim.examples),
+        "weights": numbers(claim.weights),
+        "inverse": rows(claim.inverse),
+    }
+
+
+def predictor_descent_witness(
+    claim: PredictorDescentWitness, problem: Problem, _: Units
+) -> Written:
+    """Separators at falling distances."""
+    del problem
+    said = {"claim": "predictor_descent_witness", "norm": claim.norm}
+    return said, {"points": rows(np.array(claim.points))}
 
 
 def _units(problem: Problem) -> Units:

@@ -23,6 +23,7 @@ from .points import (
     layer_better_point,
 )
 from .predictor import predictor_better_point, predictor_lower_bound
+from .predictor_local import predictor_descent_witness, predictor_local_bound
 from .witness import descent_witness
 
 CLAIMS: dict[str, Callable[[Case, Proved, Object, Object], str]] = {
@@ -38,4 +39,6 @@ CLAIMS: dict[str, Callable[[Case, Proved, Object, Object], str]] = {
     "layer_better_point": layer_better_point,
     "predictor_lower_bound": predictor_lower_bound,
     "predictor_better_point": predictor_better_point,
+    "predictor_local_bound": predictor_local_bound,
+    "predictor_descent_witness": predictor_descent_witness,
 }
