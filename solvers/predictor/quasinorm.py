@@ -134,7 +134,7 @@ def _certified_ball(
     weights = _interior_weights(block, face.gradient, values)
     if weights is None:
         return None
-    inverse: Matrix = np.linalg.pinv(block)
+    inverse = np.asarray(np.linalg.pinv(block), dtype=np.float64)
     curvature = p * (1.0 - p) * (values / 2.0) ** (p - 2.0)
     per_radius = 0.5 * (curvature @ np.abs(inverse)) * 1.001
     radius = min(0.5 * float(values.min()), 0.9 * float((weights / per_radius).min()))
