@@ -254,9 +254,9 @@ class LayerLeaf:
     the pre-activations; 0 is open or never changes. Row r is a relaxed margin of example
     ``examples[r]`` with weight ``weights[r]`` >= 0: an open term with positive coefficient is
     replaced by (z + ||gradient|| ``norm``) / 2, one with negative coefficient by ``slopes[r]``
-    (k) times z. ``beta`` >= 0 multiplies the unit normals of the signs. With h_r the rows' right
-    sides (1 less the constants), the leaf has 1/2 ||u||^2 >= (sum w_r h_r)^2 / (2 ||sum w_r row_r
-    + sum beta normal||^2) for every u of norm at most ``norm``.
+    (k) times z. ``beta`` >= 0 multiplies the gradients of the signed pre-activations. With h_r the
+    rows' right sides (1 less the constants), the leaf has 1/2 ||u||^2 >= (sum w_r h_r)^2 /
+    (2 ||sum w_r row_r + sum beta gradient||^2) for every u of norm at most ``norm``.
     """
 
     signs: tuple[NDArray[np.int8], ...]
@@ -360,6 +360,34 @@ class PredictorBetterPoint:
     value: float
 
 
+@dataclass(frozen=True)
+class PredictorLocalBound:
+    """predictor_local_bound: separators within ``radius`` (max norm) have norm >= ``value``.
+
+    The ball is about the point's predictor at least margin 1. ``weights`` of the ``examples``, and
+    ``inverse`` (a left inverse, up to rounding, of their rows on the support of ``center``) prove
+    it as :mod:`solvers.predictor.quasinorm` says.
+    """
+
+    norm: str
+    p: float
+    value: float
+    radius: float
+    center: Vector
+    examples: NDArray[np.int64]
+    weights: Vector
+    inverse: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PredictorDescentWitness:
+    """predictor_descent_witness: better separators at distances falling to the resolution."""
+
+    norm: str
+    p: float
+    points: tuple[Vector, ...]
+
+
 Claim = (
     Feasible
     | Infeasible
@@ -374,4 +402,6 @@ Claim = (
     | LayerBetterPoint
     | PredictorLowerBound
     | PredictorBetterPoint
+    | PredictorLocalBound
+    | PredictorDescentWitness
 )

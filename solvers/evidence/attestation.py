@@ -19,6 +19,10 @@ from solvers.certificate import (
     Infeasible,
     LayerCellsBound,
     LayerLowerBound,
+    PredictorBetterPoint,
+    PredictorDescentWitness,
+    PredictorLocalBound,
+    PredictorLowerBound,
 )
 from solvers.checker import DEFAULT_LIMIT, Report, check
 from solvers.evidence.document import certificate, written
@@ -29,6 +33,7 @@ from solvers.findings import (
     LayerFinding,
     LocalFinding,
     NumericalBound,
+    PredictorFinding,
 )
 from solvers.options import Options
 from solvers.pipeline import Progress
@@ -144,10 +149,7 @@ def _keeping(progress: Progress, kept: set[int], why: str) -> Progress:
             for f in left.layers
         )
     if left.predictor is not None and not _all_kept(left.predictor.claims, kept):
-        unknown = Answer.UNKNOWN
-        left.predictor = replace(
-            left.predictor, local=unknown, global_=unknown, lower_bound=None, claims=(), reason=why
-        )
+        left.predictor = _predictor(left.predictor, kept, why)
     return left
 
 
@@ -181,6 +183,30 @@ def _global(finding: GlobalFinding, kept: set[int], why: str) -> GlobalFinding:
         return changed
     reason = f"{finding.reason or finding.method}; but {why}"
     return replace(changed, answer=Answer.UNKNOWN, method=None, better=None, reason=reason)
+
+
+def _predictor(finding: PredictorFinding, kept: set[int], why: str) -> PredictorFinding:
+    """What the kept claims still prove; local is global where the norm is convex."""
+    claims = tuple(claim for claim in finding.claims if id(claim) in kept)
+    bounds = [claim.value for claim in claims if isinstance(claim, PredictorLowerBound)]
+    bound = max(bounds, default=None)
+    refuting = PredictorBetterPoint | PredictorDescentWitness
+    better = any(isinstance(claim, refuting) for claim in claims)
+    global_, local = finding.global_, finding.local
+    if global_ is Answer.YES and bound != finding.lower_bound:
+        global_ = Answer.UNKNOWN
+    if global_ is Answer.NO and not better:
+        global_ = Answer.UNKNOWN
+    proves = {Answer.YES: PredictorLocalBound, Answer.NO: PredictorDescentWitness}
+    known = proves.get(local)
+    own = known is not None and any(isinstance(claim, known) for claim in claims)
+    by_global = local is global_ and (local is Answer.YES or finding.p >= 1.0)
+    if not (own or by_global):
+        local = Answer.UNKNOWN
+    reason = why if (local, global_) != (finding.local, finding.global_) else finding.reason
+    return replace(
+        finding, local=local, global_=global_, lower_bound=bound, claims=claims, reason=reason
+    )
 
 
 def _is_bound(claim: Claim) -> bool:

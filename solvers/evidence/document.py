@@ -16,10 +16,16 @@ from solvers.certificate import (
     Infeasible,
     Kkt,
     LayerBetterPoint,
+    LayerCellsBound,
+    LayerLowerBound,
     LocalLowerBound,
     NotKkt,
+    PredictorBetterPoint,
+    PredictorDescentWitness,
+    PredictorLocalBound,
+    PredictorLowerBound,
 )
-from solvers.evidence import bounds, points
+from solvers.evidence import bounds, layers, points, predictor
 from solvers.evidence.points import Written
 from solvers.evidence.units import Json, Units, rows
 from solvers.options import Options
@@ -39,6 +45,12 @@ WRITERS: Mapping[type, Writer] = {
     DescentWitness: points.descent_witness,
     GlobalLowerBound: bounds.global_lower_bound,
     LocalLowerBound: bounds.local_lower_bound,
+    LayerLowerBound: layers.layer_lower_bound,
+    LayerCellsBound: layers.layer_cells_bound,
+    PredictorLowerBound: predictor.predictor_lower_bound,
+    PredictorBetterPoint: predictor.predictor_better_point,
+    PredictorLocalBound: predictor.predictor_local_bound,
+    PredictorDescentWitness: predictor.predictor_descent_witness,
 }
 
 

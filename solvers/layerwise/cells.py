@@ -180,18 +180,20 @@ def _solved(
     """The program of one pattern: its proof, the bound on ||u||^2 and the solution."""
     unit = layer.reference.norm
     rows = layer.slopes_of_margins(slopes) * unit
-    cones, sizes, where = sign_constraints(layer, slopes, ball.open)
-    stacked = np.vstack([rows, cones])
-    right = np.concatenate([np.ones(len(rows)), np.zeros(len(cones))])
+    cones = sign_constraints(layer, slopes, ball.open)
+    stacked = np.vstack([rows, cones.rows])
+    right = np.concatenate([np.ones(len(rows)), np.zeros(len(cones.rows))])
     fit = least_distance(stacked, right, layer.case.budget.check)
-    all_sizes = np.concatenate([layer.magnitudes * unit, sizes])
+    all_sizes = np.concatenate([layer.magnitudes * unit, cones.sizes])
     squared = least_norm_squared(stacked, right, all_sizes, fit, rounding_factor(layer))
     beta = tuple(np.zeros(s.shape) for s in signs)
-    for place, weight in zip(where, fit.weights[len(rows) :], strict=True):
+    pulls = fit.weights[len(rows) :] / cones.norms
+    for place, weight in zip(cones.places, pulls, strict=True):
         beta[place[0]][place[1], place[2]] = weight
     examples = np.arange(len(rows))
     none = np.zeros((len(rows), 0))
-    leaf = LayerLeaf(signs, examples, fit.weights[: len(rows)] * unit, none, beta, np.inf)
+    weights, own = fit.weights[: len(rows)] * unit, slice(layer.index, None)
+    leaf = LayerLeaf(signs[own], examples, weights, none, beta[own], np.inf)
     best = None if fit.best is None else fit.best * unit
     return leaf, squared * unit**2, best
 
@@ -209,7 +211,7 @@ def _better_nearby(layer: FrozenRest, ball: Ball, cells: int) -> LocalFinding | 
             pre = network.forward(layer.replaced(layer.u + direction), x).pre
             triples = zip(ball.open, pre, slopes, strict=True)
             slopes = tuple(np.where(mask, z > 0.0, s).astype(float) for mask, z, s in triples)
-        cones = sign_constraints(layer, slopes, ball.open)[0]
+        cones = sign_constraints(layer, slopes, ball.open).rows
         best = quadratic_program(layer.slopes_of_margins(slopes), cones, layer.case.budget)
         if best is None or float(best @ best) / 2 >= layer.reference.objective * _BELOW:
             continue

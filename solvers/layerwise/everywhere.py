@@ -184,7 +184,7 @@ def _random_optima(layer: FrozenRest) -> Iterator[FeasiblePoint]:
         rows = layer.slopes_of_margins(slopes)
         if not bool(np.any(rows != 0.0, axis=1).all()):
             continue
-        cones = sign_constraints(layer, slopes, everywhere)[0]
+        cones = sign_constraints(layer, slopes, everywhere).rows
         best = quadratic_program(rows, cones, case.budget)
         if best is None:
             continue

@@ -229,16 +229,27 @@ def quadratic_program(rows: Matrix, cones: Matrix, budget: Budget) -> Vector | N
     return None if best is None else best / scale
 
 
+@dataclass(frozen=True)
+class SignRows:
+    """Unit ``rows`` (r x p) c with <c, u> >= 0 on a cell.
+
+    ``norms`` (r) of the gradients before they were scaled, ``sizes`` (r): norms of the sums of
+    absolute products behind the rows, and ``places``: (layer, example, neuron) of each.
+    """
+
+    rows: Matrix
+    norms: Vector
+    sizes: Vector
+    places: tuple[tuple[int, int, int], ...]
+
+
 def sign_constraints(
     layer: FrozenRest, slopes: Slopes, masks: tuple[NDArray[np.bool_], ...]
-) -> tuple[Matrix, Vector, list[tuple[int, int, int]]]:
-    """Unit rows c with <c, u> >= 0 on the cell, for the masked pre-activations from this layer.
-
-    Also the norms of the sums of absolute products behind them, and (layer, example, neuron).
-    """
+) -> SignRows:
+    """The signs that ``slopes`` gives to the masked pre-activations from this layer on."""
     case = layer.case
     network, problem, theta = case.point.problem.network, case.point.problem, case.point.theta
-    rows, sizes = [np.zeros((0, layer.u.size))], [np.zeros(0)]
+    rows, sizes, lengths = [np.zeros((0, layer.u.size))], [np.zeros(0)], [np.zeros(0)]
     places: list[tuple[int, int, int]] = []
     ones = tuple(np.ones_like(s) for s in slopes)
     for above in range(layer.index, network.depth - 1):
@@ -254,6 +265,8 @@ def sign_constraints(
         kept = norms > 0.0
         rows.append((signs[kept] / norms[kept])[:, None] * full[kept])
         sizes.append(np.linalg.norm(most[kept], axis=1) / norms[kept])
+        lengths.append(norms[kept])
         pairs = zip(examples[kept], neurons[kept], strict=True)
         places.extend((above, int(i), int(j)) for i, j in pairs)
-    return np.vstack(rows), np.concatenate(sizes), places
+    joined = np.vstack(rows), np.concatenate(lengths), np.concatenate(sizes)
+    return SignRows(*joined, tuple(places))

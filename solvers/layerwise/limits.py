@@ -77,12 +77,12 @@ def leaf_of(layer: FrozenRest, pieces: Pieces, node: Node) -> LayerLeaf:
     """The node as evidence, in the layer's own numbering of examples and neurons."""
     shape = layer.case.point.trace.pre[layer.index].shape
     signs, beta = np.zeros(shape, dtype=np.int8), np.zeros(shape)
+    unit = layer.reference.norm
     signs[pieces.examples, pieces.neurons] = node.signs
-    beta[pieces.examples, pieces.neurons] = node.beta
+    beta[pieces.examples, pieces.neurons] = node.beta * unit
     slopes = np.zeros((len(node.examples), shape[1]))
     for row, example in enumerate(node.examples):
         own = pieces.examples == example
         slopes[row, pieces.neurons[own]] = node.slopes[row, own]
-    unit = layer.reference.norm
     weights = node.weights * unit
     return LayerLeaf((signs,), node.examples, weights, slopes, (beta,), node.norm * unit)

@@ -37,7 +37,7 @@ class Node:
     """Signs (T), the bound on ||u||^2 (units of the point's), and what proves it.
 
     Row r of the node's program is a margin of ``examples[r]`` with ``slopes[r]`` (T) at the open
-    terms with c < 0; ``weights`` are those of the rows, ``beta`` (T) of the known signs.
+    terms with c < 0; ``weights`` are those of the rows, ``beta`` (T) of the known signs times z.
     """
 
     signs: Signs
@@ -80,7 +80,7 @@ class _Tree:
         """Solve the relaxation, adding violated slopes of terms with c < 0."""
         p = self.pieces
         total, c = len(p.base), p.coefficients
-        norm = float(np.sqrt(self.least)) * (1.0 + 1e-15)
+        norm = float(np.sqrt(self.least)) * (1.0 + 1e-13)
         half = (signs == 0) & (c > 0.0)
         bent = (signs == 0) & (c < 0.0)
         fixed = np.where(signs > 0, c, 0.0) + np.where(half, 0.5 * c, 0.0)
@@ -109,7 +109,7 @@ class _Tree:
         bounds[: len(examples)] -= 1e-13 * (1.0 - right[examples])
         proved = least_norm_squared(stacked, bounds, all_sizes, fit, p.rounding)
         beta = np.zeros(len(c))
-        beta[decided] = fit.weights[len(examples) :]
+        beta[decided] = fit.weights[len(examples) :] / p.norms[decided]
         weights = fit.weights[: len(examples)]
         return Node(signs, proved, norm, examples, slopes, weights, beta, self._offered(fit))
 

@@ -15,15 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.budget import Budget
-from solvers.certificate import Claim, PredictorBetterPoint, PredictorLowerBound
+from solvers.certificate import (
+    Claim,
+    PredictorBetterPoint,
+    PredictorDescentWitness,
+    PredictorLocalBound,
+    PredictorLowerBound,
+)
 from solvers.errors import BudgetExceeded, ContradictionError
 from solvers.findings import Answer, PredictorFinding
 from solvers.network import Network
 from solvers.predictor.feasible import scaled_to_margin_one
 from solvers.predictor.margin import hard_margin_svm
-from solvers.predictor.norms import NormName, NormValue, PredictorNorm, induced_norm
+from solvers.predictor.norms import ROUNDING, NormName, NormValue, PredictorNorm, induced_norm
 from solvers.predictor.programs import least_fourier_l1, least_weighted_l1
-from solvers.predictor.quasinorm import local_quasinorm
+from solvers.predictor.quasinorm import LocalQuasinorm, local_quasinorm
 from solvers.predictor.vertices import MAX_BASES, basis_count, least_vertex
 from solvers.problem import Problem
 
@@ -41,13 +47,14 @@ class _Search:
     """What a method found: a dual vector, candidates for the optimum, and local optimality.
 
     ``enumerated`` is a lower bound proved by enumeration; ``local`` is None where local optima are
-    global; ``note`` says what was left undone.
+    global, ``proof`` its claims; ``note`` says what was left undone.
     """
 
     alpha: Vector | None = None
     candidates: tuple[Vector, ...] = ()
     enumerated: float = 0.0
     local: Answer | None = None
+    proof: tuple[Claim, ...] = ()
     note: str | None = None
 
 
@@ -136,12 +143,17 @@ def _finding(task: _Task, search: _Search) -> PredictorFinding:
         global_=global_,
         lower_bound=bound if bound > 0.0 else None,
         reason=_reason(search, local, global_),
-        claims=claims if better is None else (*claims, _better_claim(task, better, best)),
+        claims=(*claims, *_better_claims(task, better, best, global_), *search.proof),
     )
 
 
-def _better_claim(task: _Task, better: Vector, best: NormValue) -> Claim:
-    return PredictorBetterPoint(task.norm.name, task.norm.p, better, best.upper)
+def _better_claims(
+    task: _Task, better: Vector | None, best: NormValue, global_: Answer
+) -> tuple[Claim, ...]:
+    """What refutes beta; a separator that may owe its lead to rounding refutes nothing."""
+    if better is None or global_ is not Answer.NO:
+        return ()
+    return (PredictorBetterPoint(task.norm.name, task.norm.p, better, best.upper),)
 
 
 def _proved_bound(task: _Task, search: _Search) -> tuple[float, tuple[Claim, ...]]:
@@ -205,11 +217,25 @@ def _quasi(task: _Task) -> _Search:
     local = local_quasinorm(task.rows, task.beta, task.norm.p, gap_tolerance=task.gap_tolerance)
     search = _absolute(task)
     found = (*search.candidates, *(() if local.better is None else (local.better,)))
-    search = replace(search, candidates=found, local=local.answer, note=local.reason)
+    proof = _local_claims(task, local)
+    search = replace(search, candidates=found, local=local.answer, proof=proof, note=local.reason)
     try:
         return _enumerated(task, search)
     except BudgetExceeded as stopped:
         return replace(search, note=str(stopped))
+
+
+def _local_claims(task: _Task, local: LocalQuasinorm) -> tuple[Claim, ...]:
+    """What proves the local answer."""
+    name, p = task.norm.name, task.norm.p
+    if local.curve:
+        return (PredictorDescentWitness(name, p, local.curve),)
+    ball = local.ball
+    if ball is None:
+        return ()
+    value = ball.total ** (1.0 / p) * (1.0 - ROUNDING * (1.0 + 1.0 / p))
+    parts = ball.center, ball.examples, ball.weights, ball.inverse
+    return (PredictorLocalBound(name, p, value, ball.radius, *parts),)
 
 
 def _enumerated(task: _Task, search: _Search) -> _Search:

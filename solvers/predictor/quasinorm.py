@@ -7,13 +7,14 @@ strictly concave, so beta is a local optimum iff no d != 0 supported on S has Z_
 cone of the rows of Z_(A,S).
 
 *yes* is a bound on the ball max_k |d_k| <= r. Let lambda > 0, Z_(A,S)^T lambda = g - e, P a left
-inverse of Z_(A,S), c_i = <z_i, beta> - 1, t_i >= 0 the margin's excess at beta + d, s = |S|,
-M >= |F''| on the ball, kappa = 1/2 M r sqrt(s) ||P||. Substituting
+inverse of Z_(A,S), c_i = <z_i, beta> - 1, t_i >= 0 the margin's excess at beta + d, M_k >= |F''_k|
+on the ball, kappa_i = sum_k M_k r |P_ki| / 2. Substituting
 Z_(A,S) d_S = t - c - Z_(A,not S) d_(not S) in the linear term and in one factor of the quadratic,
 
-    F(beta + d) - F(beta) >= sum_(k not in S) (r^(p-1) - |Z_A^T lambda|_k - kappa ||Z_(A,k)||) |d_k|
-                             + sum_i (lambda_i - kappa) t_i - slack,
-    slack = <lambda, |c|> + kappa ||c|| + ||e||_1 r,
+    F(beta + d) - F(beta)
+        >= sum_(k not in S) (r^(p-1) - |Z_A^T lambda|_k - <kappa, |Z_(A,k)|>) |d_k|
+           + sum_i (lambda_i - kappa_i) t_i - slack,
+    slack = <lambda, |c|> + <kappa, |c|> + ||e||_1 r,
 
 so F >= F(beta) - slack on the ball whenever both brackets are non-negative. *no* is a curve of
 separators with proved margins that stay lower down to the resolution.
@@ -40,18 +41,42 @@ RESOLUTION = 1e-6
 _ACTIVE = 1e-9
 _NEGLIGIBLE = 1e-14
 """Coordinates below this multiple of the largest count as zero and are paid for in the slack."""
+_INWARD = 1.0 - 1e-6
+"""Radii are claimed smaller by this factor, as beta itself is rounded."""
 _MAX_SUPPORT = 500
 _DISTANCES = tuple(10.0**-k for k in range(1, 8))
 
 
 @dataclass(frozen=True)
+class CertifiedBall:
+    """The module's bound: F >= ``total`` for separators within ``radius`` (max norm) of beta.
+
+    ``center`` (d) is beta without its negligible coordinates; ``weights`` and ``inverse`` (s x a)
+    are lambda and P of the ``examples`` (a).
+    """
+
+    radius: float
+    total: float
+    center: Vector
+    examples: NDArray[np.int64]
+    weights: Vector
+    inverse: Matrix
+
+
+@dataclass(frozen=True)
 class LocalQuasinorm:
-    """The answer, the certified radius (max norm) or the best witness, and why."""
+    """The answer, the certified ball or better separators (the best one and a curve), and why."""
 
     answer: Answer
-    radius: float | None = None
+    ball: CertifiedBall | None = None
     better: Vector | None = None
+    curve: tuple[Vector, ...] = ()
     reason: str | None = None
+
+    @property
+    def radius(self) -> float | None:
+        """The certified radius (max norm)."""
+        return None if self.ball is None else self.ball.radius
 
 
 @dataclass(frozen=True)
@@ -85,22 +110,23 @@ def local_quasinorm(
     values = center[support]
     gradient = p * np.sign(values) * np.abs(values) ** (p - 1.0)
     face = _Face(rows, active, support, gradient)
-    radius = _certified_radius(face, center, beta, p, gap_tolerance)
-    if radius is not None:
-        return LocalQuasinorm(Answer.YES, radius=radius)
+    ball = _certified_ball(face, center, beta, p, gap_tolerance)
+    if ball is not None:
+        return LocalQuasinorm(Answer.YES, ball)
     for direction in _directions(face, values):
-        better = _descends(rows, beta, face.lifted(direction), p, gap_tolerance)
-        if better is not None:
-            return LocalQuasinorm(Answer.NO, better=better)
+        curve = _descends(rows, beta, face.lifted(direction), p, gap_tolerance)
+        if curve:
+            lowest = min(curve, key=lambda point: float(np.sum(np.abs(point) ** p)))
+            return LocalQuasinorm(Answer.NO, better=lowest, curve=curve)
     return LocalQuasinorm(
         Answer.UNKNOWN, reason="neither a certified ball nor a descent curve was found"
     )
 
 
-def _certified_radius(
+def _certified_ball(
     face: _Face, center: Vector, beta: Vector, p: float, gap_tolerance: float
-) -> float | None:
-    """A radius r on which the module's bound holds with a small slack, or None."""
+) -> CertifiedBall | None:
+    """A ball on which the module's bound holds with a small slack, or None."""
     block, values = face.block, np.abs(center[face.support])
     singular = np.linalg.svd(block, compute_uv=False) if block.size else np.zeros(0)
     if len(singular) < len(values) or not singular[-1] > 1e-12 * singular[0]:
@@ -108,25 +134,28 @@ def _certified_radius(
     weights = _interior_weights(block, face.gradient, values)
     if weights is None:
         return None
-    curvature = p * (1.0 - p) * (float(values.min()) / 2.0) ** (p - 2.0)
-    per_radius = 0.5 * curvature * float(np.sqrt(len(values))) / float(singular[-1]) * 1.001
-    radius = min(0.5 * float(values.min()), 0.9 * float(weights.min()) / per_radius)
+    inverse = np.asarray(np.linalg.pinv(block), dtype=np.float64)
+    curvature = p * (1.0 - p) * (values / 2.0) ** (p - 2.0)
+    per_radius = 0.5 * (curvature @ np.abs(inverse)) * 1.001
+    radius = min(0.5 * float(values.min()), 0.9 * float((weights / per_radius).min()))
     outside = np.delete(face.rows[face.active], face.support, axis=1)
     kappa = per_radius * radius
-    pull = float(
-        np.max(np.abs(weights @ outside) + kappa * np.linalg.norm(outside, axis=0), initial=0.0)
-    )
+    pull = float(np.max(np.abs(weights @ outside) + kappa @ np.abs(outside), initial=0.0))
     if pull > 0.0:
         radius = min(radius, 0.9 * pull ** (-1.0 / (1.0 - p)))
-    excess = face.rows[face.active] @ center - 1.0
-    slack = float(weights @ np.abs(excess)) + kappa * float(np.linalg.norm(excess))
+    excess = np.abs(face.rows[face.active] @ center - 1.0)
+    slack = float((weights + kappa) @ excess)
     slack += float(np.abs(face.gradient - weights @ block).sum()) * radius
-    slack += float(np.sum(np.abs(beta[center == 0.0]) ** p))
     total = float(np.sum(values**p))
+    proved = total * (1.0 - 1e-13) - slack
+    slack += float(np.sum(np.abs(beta[center == 0.0]) ** p))
     relative = radius / float(np.linalg.norm(center))
     enough = radius >= RESOLUTION * float(values.max())
     small = slack <= gap_tolerance * total and slack <= 1e-5 * total * relative**2
-    return radius if enough and small else None
+    if not (enough and small):
+        return None
+    own = (radius - float(np.abs(beta - center).max())) * _INWARD
+    return CertifiedBall(own, proved, center, face.active, weights, inverse)
 
 
 def _interior_weights(block: Matrix, gradient: Vector, sizes: Vector) -> Vector | None:
@@ -181,27 +210,28 @@ def _directions(face: _Face, values: Vector) -> Iterator[Vector]:
 
 def _descends(
     rows: Matrix, beta: Vector, direction: Vector, p: float, gap_tolerance: float
-) -> Vector | None:
-    """The lowest of a family of better separators at all distances down to the resolution.
+) -> tuple[Vector, ...]:
+    """Better separators at all distances down to the resolution, or none.
 
     First order: a decrease of at least 1e-3 of the relative distance, down to 1e-7. Second order:
     at least 1e-2 of its square, down to 1e-6, where it is still ten times the rounding. The
-    largest decrease must exceed the gap tolerance.
+    largest decrease must exceed the gap tolerance. At the largest distance there may be none.
     """
     length = float(np.linalg.norm(direction))
     if not length > 0.0:
-        return None
+        return ()
     step = direction * (float(np.linalg.norm(beta)) / length)
     total = float(np.sum(np.abs(beta) ** p))
+    points: list[Vector] = []
     drops: list[float] = []
-    best: Vector | None = None
     for distance in _DISTANCES:
         point = scaled_to_margin_one(rows, beta + distance * step)
-        drop = -np.inf if point is None else 1.0 - float(np.sum(np.abs(point) ** p)) / total
-        if best is None or drop > max(drops):
-            best = point if drop > 0.0 else best
-        drops.append(drop)
+        drops.append(-np.inf if point is None else 1.0 - float(np.sum(np.abs(point) ** p)) / total)
+        points.append(beta if point is None else point)
     pairs = list(zip(drops, _DISTANCES, strict=True))[1:]
     first = all(drop >= 1e-3 * distance for drop, distance in pairs)
     second = all(drop >= 1e-2 * distance**2 for drop, distance in pairs[:-1])
-    return best if (first or second) and max(drops) > gap_tolerance else None
+    if not ((first or second) and max(drops) > gap_tolerance):
+        return ()
+    begin = 0 if drops[0] >= 1e-2 * _DISTANCES[0] ** 2 else 1
+    return tuple(points[begin : None if first else -1])

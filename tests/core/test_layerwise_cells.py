@@ -243,7 +243,7 @@ def cell_optimum(spec: Spec, seed: int) -> Case:
         case = case_of(point_of(spec, x, split(spec, theta), y))
         layer = FrozenRest(case, 0)
         masks = tuple(np.ones(z.shape, dtype=bool) for z in case.point.trace.pre)
-        cones = sign_constraints(layer, layer.true_slopes, masks)[0]
+        cones = sign_constraints(layer, layer.true_slopes, masks).rows
         best = quadratic_program(layer.slopes_of_margins(layer.true_slopes), cones, case.budget)
         if best is not None:
             moved = case.point.problem.to_user(layer.replaced(best))
@@ -291,7 +291,7 @@ def leaf_value(case: Case, leaf: LayerLeaf) -> float:
         constant = np.maximum(c, 0.0)[open_ones].sum() * norms[i] * leaf.norm / 2
         total += weight * np.outer(earned, x[i])
         gain += weight * (1.0 - constant)
-    units = (leaf.beta[0] * signs / norms[:, None]).T @ x
+    units = (leaf.beta[0] * signs).T @ x
     length = float(np.linalg.norm(total + units))
     return 0.5 * (max(gain, 0.0) / length) ** 2 if length > 0.0 else np.inf
 

@@ -11,14 +11,14 @@ from ..case import Case, distance_square
 from ..errors import decimal, require
 from ..exact import root_above
 from ..fields import Object
-from ..rules.table import GLOBAL_RULES, LAYER_RULES, LOCAL_RULES, PREDICTOR_RULES
+from ..rules.table import GLOBAL_RULES, LAYER_RULES, LOCAL_RULES
 from ..verdict import Proved
 
 
 def global_lower_bound(case: Case, proved: Proved, claim: Object, evidence: Object) -> str:
     """Every feasible point has an objective of at least the value claimed."""
     value = claim.number("value")
-    rule = _rule(evidence, GLOBAL_RULES)
+    rule = rule_of(evidence, GLOBAL_RULES)
     bound = GLOBAL_RULES[rule](case, evidence)
     _require_bound(case.squared(value), bound)
     if proved.global_bound is None or case.squared(value) > proved.global_bound:
@@ -33,7 +33,7 @@ def local_lower_bound(case: Case, proved: Proved, claim: Object, evidence: Objec
     """
     value, radius = claim.number("value"), claim.number("radius", Fraction(0))
     require(radius > 0, "radius", "the radius is not positive")
-    rule = _rule(evidence, LOCAL_RULES)
+    rule = rule_of(evidence, LOCAL_RULES)
     center, reach = case.theta, case.length(radius)
     if evidence.has("center"):
         center = case.point(evidence.numbers("center", case.network.size), "the center")
@@ -52,7 +52,7 @@ def layer_lower_bound(case: Case, _: Proved, claim: Object, evidence: Object) ->
     layer = claim.integer("layer", 1, case.network.depth)
     value = claim.number("value")
     radius = claim.number("radius", Fraction(0)) if claim.has("radius") else None
-    rule = _rule(evidence, LAYER_RULES)
+    rule = rule_of(evidence, LAYER_RULES)
     reach = None if radius is None else case.length(radius)
     bound = LAYER_RULES[rule](case, layer - 1, reach, evidence)
     _require_bound(case.squared(value), bound)
@@ -60,16 +60,8 @@ def layer_lower_bound(case: Case, _: Proved, claim: Object, evidence: Object) ->
     return f"layer {layer} alone: every feasible point{where} has 1/2 ||u||^2 >= {decimal(value)}"
 
 
-def predictor_lower_bound(case: Case, _: Proved, claim: Object, evidence: Object) -> str:
-    """Every linear predictor with margins of at least 1 has at least the norm claimed."""
-    norm, p = claim.text("norm"), claim.number("p")
-    value = claim.number("value", Fraction(0))
-    rule = _rule(evidence, PREDICTOR_RULES)
-    PREDICTOR_RULES[rule](case, norm, p, value, evidence)
-    return f"every predictor with margins of at least 1 has the norm {norm} >= {decimal(value)}"
-
-
-def _rule(evidence: Object, known: Mapping[str, object]) -> str:
+def rule_of(evidence: Object, known: Mapping[str, object]) -> str:
+    """The rule that the evidence names."""
     name = evidence.text("rule")
     require(name in known, "unknown rule", repr(name[:60]))
     return name

@@ -13,7 +13,6 @@ from .bounds import (
     global_lower_bound,
     layer_lower_bound,
     local_lower_bound,
-    predictor_lower_bound,
 )
 from .kkt import kkt
 from .not_kkt import not_kkt
@@ -23,6 +22,8 @@ from .points import (
     infeasible,
     layer_better_point,
 )
+from .predictor import predictor_better_point, predictor_lower_bound
+from .predictor_local import predictor_descent_witness, predictor_local_bound
 from .witness import descent_witness
 
 CLAIMS: dict[str, Callable[[Case, Proved, Object, Object], str]] = {
@@ -37,4 +38,7 @@ CLAIMS: dict[str, Callable[[Case, Proved, Object, Object], str]] = {
     "layer_lower_bound": layer_lower_bound,
     "layer_better_point": layer_better_point,
     "predictor_lower_bound": predictor_lower_bound,
+    "predictor_better_point": predictor_better_point,
+    "predictor_local_bound": predictor_local_bound,
+    "predictor_descent_witness": predictor_descent_witness,
 }

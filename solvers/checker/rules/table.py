@@ -10,13 +10,19 @@ from fractions import Fraction
 from ..case import Case
 from ..fields import Object
 from ..network import Theta
+from ..predictor import Norm
 from .group_norm import frozen_pattern_dual, group_norm_dual
+from .layer_blocks import layer_blocks
+from .layer_cells import layer_cells
+from .layer_dual import layer_dual
+from .predictor_dual import dual_norm
+from .predictor_vertices import vertices
 from .svm import svm_dual
 
 GlobalRule = Callable[[Case, Object], Fraction]
 LocalRule = Callable[[Case, Theta, Fraction, Object], Fraction]
 LayerRule = Callable[[Case, int, Fraction | None, Object], Fraction]
-PredictorRule = Callable[[Case, str, Fraction, Fraction, Object], None]
+PredictorRule = Callable[[Case, Norm, Fraction, Object], None]
 
 GLOBAL_RULES: dict[str, GlobalRule] = {
     "svm-dual": svm_dual,
@@ -27,6 +33,13 @@ LOCAL_RULES: dict[str, LocalRule] = {
     "frozen-pattern-dual": frozen_pattern_dual,
 }
 
-LAYER_RULES: dict[str, LayerRule] = {}
+LAYER_RULES: dict[str, LayerRule] = {
+    "layer-dual": layer_dual,
+    "layer-cells": layer_cells,
+    "layer-blocks": layer_blocks,
+}
 
-PREDICTOR_RULES: dict[str, PredictorRule] = {}
+PREDICTOR_RULES: dict[str, PredictorRule] = {
+    "dual-norm": dual_norm,
+    "vertices": vertices,
+}
