@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
 from solvers.evidence.points import Written
+from solvers.evidence.supports import support_tree
 from solvers.evidence.units import Json, Units, numbers
 from solvers.problem import Problem
 
@@ -26,6 +27,7 @@ def _alpha(claim: GlobalLowerBound | LocalLowerBound, problem: Problem) -> Json:
 GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
     "svm-dual": _alpha,
     "group-norm-dual": _alpha,
+    "support-tree": support_tree,
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {

@@ -11,6 +11,7 @@ from ..case import Case
 from ..fields import Object
 from ..network import Theta
 from .group_norm import frozen_pattern_dual, group_norm_dual
+from .supports import support_tree
 from .svm import svm_dual
 
 GlobalRule = Callable[[Case, Object], Fraction]
@@ -21,6 +22,7 @@ PredictorRule = Callable[[Case, str, Fraction, Fraction, Object], None]
 GLOBAL_RULES: dict[str, GlobalRule] = {
     "svm-dual": svm_dual,
     "group-norm-dual": group_norm_dual,
+    "support-tree": support_tree,
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
