@@ -136,7 +136,8 @@ class FilterBlock:
     these forms of u = (w, v, e) are not negative, in this order: sign x <plane, w> of the known
     planes; e_k and e_k - <plane_k, w>, plane by plane; the cuts. ``pairs`` (p) >= 0 multiplies the
     products of two of them, whose numbers are in ``products`` (p x 2); ``equations`` (o) has any
-    sign and multiplies e_k (e_k - <plane_k, w>) = 0.
+    sign and multiplies e_k (e_k - <plane_k, w>) = 0. Filters of one ``kind`` are the same but for
+    their place.
     """
 
     weights: NDArray[np.int64]
@@ -147,6 +148,21 @@ class FilterBlock:
     products: NDArray[np.int64]
     pairs: Vector
     equations: Vector
+    kind: int = 0
+    deficit: float = 0.0
+
+
+@dataclass(frozen=True)
+class FilterSplit:
+    """A node of the tree over filters: the region of ``filter`` (0-based) is split in two.
+
+    By the sign of ``plane`` (0-based) into + and -, or into ``cut`` (a + b) >= 0 and <= 0 (in a
+    linear net the first cut of a filter has one part: the other is its mirror image).
+    """
+
+    filter: int
+    plane: int | None = None
+    cut: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,8 @@ class FilterLeaf:
     """A part of parameter space by one region for each filter, with its weights (n).
 
     1/2 ||(w, v)||^2 - sum alpha_i q_i - (pairs x products) - (equations x zeros) is a quadratic
-    form in u for every filter; where its least eigenvalue is -d (or 0), every point of the part has
+    form in u for every filter; where its least eigenvalue is at least -d (d >= 0 is the block's
+    ``deficit``), every point of the part has
     f (1 + 2 d (1 + sum of squares of the open planes)) >= sum alpha_i. Parts count up to a
     permutation of equal filters and, in linear nets, up to (w, v) -> -(w, v).
     """
@@ -178,6 +195,8 @@ class GlobalLowerBound:
     tree: tuple[SignTreeLeaf, ...] = ()
     boxes: tuple[CoefficientBox, ...] = ()
     filters: tuple[FilterLeaf, ...] = ()
+    splits: tuple[FilterSplit | None, ...] = ()
+    """The tree over filters in preorder; None stands for the next of ``filters``."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
+from solvers.evidence.filters import filter_tree
 from solvers.evidence.points import Written
 from solvers.evidence.supports import support_tree
 from solvers.evidence.units import Json, Units, numbers
@@ -27,7 +28,9 @@ def _alpha(claim: GlobalLowerBound | LocalLowerBound, problem: Problem) -> Json:
 GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
     "svm-dual": _alpha,
     "group-norm-dual": _alpha,
+    "psd-dual": _alpha,
     "support-tree": support_tree,
+    "filter-tree": filter_tree,
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {

@@ -193,8 +193,10 @@ def quadratic_form(case: Case) -> list[Bound]:
     )
     terms = problem.examples + network.size + 8
     error = terms * 2.0**-50 * float(np.linalg.norm(magnitude))
-    value = sum_below(alpha) / (largest + error) * _DOWN if largest + error > 0.0 else 0.0
-    return [Bound("quadratic_form", GlobalLowerBound(value, "psd-dual", alpha))]
+    if not largest + error > 0.0:
+        return []
+    scaled = alpha / (largest + error)
+    return [Bound("quadratic_form", GlobalLowerBound(sum_below(scaled), "psd-dual", scaled))]
 
 
 def _closes(case: Case, value: float) -> bool:

@@ -11,6 +11,8 @@ from ..case import Case
 from ..fields import Object
 from ..network import Theta
 from .group_norm import frozen_pattern_dual, group_norm_dual
+from .shared_filters import filter_tree
+from .singular_values import psd_dual
 from .supports import support_tree
 from .svm import svm_dual
 
@@ -22,7 +24,9 @@ PredictorRule = Callable[[Case, str, Fraction, Fraction, Object], None]
 GLOBAL_RULES: dict[str, GlobalRule] = {
     "svm-dual": svm_dual,
     "group-norm-dual": group_norm_dual,
+    "psd-dual": psd_dual,
     "support-tree": support_tree,
+    "filter-tree": filter_tree,
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
