@@ -195,7 +195,7 @@ class GlobalLowerBound:
     tree: tuple[SignTreeLeaf, ...] = ()
     boxes: tuple[CoefficientBox, ...] = ()
     filters: tuple[FilterLeaf, ...] = ()
-    splits: tuple[FilterSplit | None, ...] = ()
+    filter_splits: tuple[FilterSplit | None, ...] = ()
     """The tree over filters in preorder; None stands for the next of ``filters``."""
 
 

@@ -13,7 +13,7 @@ def filter_tree(claim: GlobalLowerBound, problem: Problem) -> Json:
     """Splits, and leaves with their weights and what proves each distinct region."""
     del problem
     leaves = iter(claim.filters)
-    return {"tree": [_leaf(next(leaves)) if s is None else _split(s) for s in claim.splits]}
+    return {"tree": [_leaf(next(leaves)) if s is None else _split(s) for s in claim.filter_splits]}
 
 
 def _split(split: FilterSplit) -> Json:

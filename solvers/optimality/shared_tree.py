@@ -73,7 +73,7 @@ def shared_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         "filter-tree",
         unit * worst.alpha,
         filters=tuple(_evidence(parts, leaf, unit) for leaf in leaves),
-        splits=tuple(_division(step) for step in found.tree),
+        filter_splits=tuple(_division(step) for step in found.tree),
     )
     theta = found.best
     candidate = None if theta is None else np.pad(theta, (0, network.size - len(theta)))
