@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
+from solvers.evidence import trees
 from solvers.evidence.points import Written
 from solvers.evidence.units import Json, Units, numbers
 from solvers.problem import Problem
@@ -26,10 +27,14 @@ def _alpha(claim: GlobalLowerBound | LocalLowerBound, problem: Problem) -> Json:
 GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
     "svm-dual": _alpha,
     "group-norm-dual": _alpha,
+    "neuron-dual": trees.one_leaf,
+    "sign-tree": trees.sign_tree,
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {
     "frozen-pattern-dual": _alpha,
+    "sign-cells": trees.one_leaf,
+    "sign-tree": trees.sign_tree,
 }
 
 

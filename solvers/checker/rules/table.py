@@ -11,6 +11,7 @@ from ..case import Case
 from ..fields import Object
 from ..network import Theta
 from .group_norm import frozen_pattern_dual, group_norm_dual
+from .sign_tree import neuron_dual, sign_cells, sign_tree_global, sign_tree_local
 from .svm import svm_dual
 
 GlobalRule = Callable[[Case, Object], Fraction]
@@ -21,10 +22,14 @@ PredictorRule = Callable[[Case, str, Fraction, Fraction, Object], None]
 GLOBAL_RULES: dict[str, GlobalRule] = {
     "svm-dual": svm_dual,
     "group-norm-dual": group_norm_dual,
+    "neuron-dual": neuron_dual,
+    "sign-tree": sign_tree_global,
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
     "frozen-pattern-dual": frozen_pattern_dual,
+    "sign-cells": sign_cells,
+    "sign-tree": sign_tree_local,
 }
 
 LAYER_RULES: dict[str, LayerRule] = {}
