@@ -81,6 +81,7 @@ class NotKkt:
 class NeuronLeaf:
     """A leaf of the sign tree of one hidden neuron (0-based) at one output sign.
 
+    The leaves of a neuron and output sign that follow each other are those of a binary tree.
     ``signs`` (n, in {-1, 0, 1}) are those of <w, x_i> on the leaf; ``slopes`` (n) in [0, 1]
     replaces the ReLU on open examples with negative coefficient; ``beta`` (n) >= 0 multiplies the
     leaf's signs.
@@ -99,14 +100,28 @@ class SignTreeLeaf:
 
     ``signs`` (k x n, in {-1, 0, 1}) and ``outputs`` (the possible output signs of each neuron) say
     which part it covers, up to a permutation of neurons that see the same inputs. No neuron earns
-    more than 1 at ``alpha`` (n), which ``leaves`` prove; of neurons with equal signs and inputs the
-    first one's serve all.
+    more than 1 at ``alpha`` (n), which ``leaves`` prove, in the order of the neurons, output sign
+    1 first; of neurons with equal signs and inputs the first one's serve all.
     """
 
     signs: NDArray[np.int8]
     outputs: tuple[tuple[float, ...], ...]
     alpha: Vector
     leaves: tuple[NeuronLeaf, ...]
+
+
+@dataclass(frozen=True)
+class SignTreeSplit:
+    """A part of such a tree is split by <w_j, x_i> of ``neuron`` j (0-based) and ``example`` i.
+
+    None for the example: by v_j. The tree is in preorder, the side of sign 1 first; the split is
+    its entry ``place`` (from 0), and the leaves are the other entries in their order. A part that
+    is a permutation (of neurons that see the same inputs) of an earlier one is left out.
+    """
+
+    place: int
+    neuron: int
+    example: int | None
 
 
 @dataclass(frozen=True)
@@ -193,6 +208,7 @@ class GlobalLowerBound:
     alpha: Vector
     leaves: tuple[NeuronLeaf, ...] = ()
     tree: tuple[SignTreeLeaf, ...] = ()
+    splits: tuple[SignTreeSplit, ...] = ()
     boxes: tuple[CoefficientBox, ...] = ()
     filters: tuple[FilterLeaf, ...] = ()
     filter_splits: tuple[FilterSplit | None, ...] = ()
@@ -231,6 +247,7 @@ class LocalLowerBound:
     leaves: tuple[NeuronLeaf, ...] = ()
     cells: tuple[CellBound, ...] = ()
     tree: tuple[SignTreeLeaf, ...] = ()
+    splits: tuple[SignTreeSplit, ...] = ()
 
 
 @dataclass(frozen=True)

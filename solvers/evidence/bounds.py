@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
+from solvers.evidence import trees
 from solvers.evidence.filters import filter_tree
 from solvers.evidence.points import Written
 from solvers.evidence.supports import support_tree
@@ -31,10 +32,14 @@ GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
     "psd-dual": _alpha,
     "support-tree": support_tree,
     "filter-tree": filter_tree,
+    "neuron-dual": trees.one_leaf,
+    "sign-tree": trees.sign_tree,
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {
     "frozen-pattern-dual": _alpha,
+    "sign-cells": trees.one_leaf,
+    "sign-tree": trees.sign_tree,
 }
 
 

@@ -12,6 +12,7 @@ from ..fields import Object
 from ..network import Theta
 from .group_norm import frozen_pattern_dual, group_norm_dual
 from .shared_filters import filter_tree
+from .sign_tree import neuron_dual, sign_cells, sign_tree_global, sign_tree_local
 from .singular_values import psd_dual
 from .supports import support_tree
 from .svm import svm_dual
@@ -27,10 +28,14 @@ GLOBAL_RULES: dict[str, GlobalRule] = {
     "psd-dual": psd_dual,
     "support-tree": support_tree,
     "filter-tree": filter_tree,
+    "neuron-dual": neuron_dual,
+    "sign-tree": sign_tree_global,
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
     "frozen-pattern-dual": frozen_pattern_dual,
+    "sign-cells": sign_cells,
+    "sign-tree": sign_tree_local,
 }
 
 LAYER_RULES: dict[str, LayerRule] = {}
