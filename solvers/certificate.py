@@ -213,6 +213,8 @@ class GlobalLowerBound:
     filters: tuple[FilterLeaf, ...] = ()
     filter_splits: tuple[FilterSplit | None, ...] = ()
     """The tree over filters in preorder; None stands for the next of ``filters``."""
+    earned: tuple[float, ...] = ()
+    """What the neuron of each run of ``leaves`` (weighted margin) earns at most."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from solvers.evidence.filters import filter_tree
 from solvers.evidence.points import Written
 from solvers.evidence.supports import support_tree
 from solvers.evidence.units import Json, Units, numbers
+from solvers.evidence.weighted import weighted_margin
 from solvers.problem import Problem
 
 GlobalWriter = Callable[[GlobalLowerBound, Problem], Json | None]
@@ -32,6 +33,7 @@ GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
     "psd-dual": _alpha,
     "support-tree": support_tree,
     "filter-tree": filter_tree,
+    "weighted-margin": weighted_margin,
     "neuron-dual": trees.one_leaf,
     "sign-tree": trees.sign_tree,
 }

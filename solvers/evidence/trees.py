@@ -45,14 +45,15 @@ def _leaf(alpha: NDArray[np.float64], leaves: Sequence[NeuronLeaf]) -> Json | No
     """Weights, and a tree for every neuron and output sign that the record has leaves of."""
     earned = []
     for _, group in groupby(leaves, key=lambda leaf: (leaf.neuron, leaf.output_sign)):
-        tree = _earned(list(group))
+        tree = neuron_tree(list(group))
         if tree is None:
             return None
         earned.append(tree)
     return {"alpha": numbers(alpha), "earned": earned}
 
 
-def _earned(leaves: list[NeuronLeaf]) -> Tree | None:
+def neuron_tree(leaves: Sequence[NeuronLeaf]) -> Tree | None:
+    """Leaves of one neuron in preorder; None where they are no tree."""
     signs = np.array([leaf.signs for leaf in leaves])
     known = np.where(np.all(signs == signs[0], axis=0), signs[0], np.int8(0))
     order = preorder(signs, known)

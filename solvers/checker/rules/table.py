@@ -16,6 +16,7 @@ from .sign_tree import neuron_dual, sign_cells, sign_tree_global, sign_tree_loca
 from .singular_values import psd_dual
 from .supports import support_tree
 from .svm import svm_dual
+from .weighted import weighted_margin
 
 GlobalRule = Callable[[Case, Object], Fraction]
 LocalRule = Callable[[Case, Theta, Fraction, Object], Fraction]
@@ -28,6 +29,7 @@ GLOBAL_RULES: dict[str, GlobalRule] = {
     "psd-dual": psd_dual,
     "support-tree": support_tree,
     "filter-tree": filter_tree,
+    "weighted-margin": weighted_margin,
     "neuron-dual": neuron_dual,
     "sign-tree": sign_tree_global,
 }

@@ -17,14 +17,17 @@ K^2 is the product of kappa_l^2 over all layers but the first, and of one of the
   ||u|| = 1: without sharing the largest sum of a_i^2 over the inputs of a neuron; else the number
   ``first``, proved by singular values of the matrix whose entry (j, k) is the sum of a_i over the
   places of parameter k in neuron j; or kappa_1^2 ||a||^2.
-* ReLU nets with ``neurons``: a tree of signs proves, for all neurons with the same inputs and for
-  c = s (alpha_i y_i) (depth 2) or c = alpha_i on the examples with label s and 0 on others (deeper),
-  that scale x sum_i c_i sigma(<w, x_i>) <= ||w||; e_(s,j)^2 = scale^-2, 0 where no c_i is
-  positive. With E_s = max over parameters k of the sum over neurons of (uses of k) e_(s,j)^2, the
-  factor is E with e_j = max_s e_(s,j) (depth 2); deeper, max_s E_s where the last hidden layer does
-  not share weights, else the sum over s. For: output weights of sign s earn at most
-  ||v|| ||W_s A_s||, A_s the sum of alpha_i times the last hidden layer's inputs over label s, and
-  ||A_s||^2 <= E_s prod kappa_l^2 ||u_l||^2, as sigma(W a) <= max(W, 0) a for a >= 0.
+* ReLU nets with ``neurons``: for all neurons that see the same inputs and for both signs s, with
+  c_i = s alpha_i y_i (depth 2), or c_i = alpha_i on the examples with label s and 0 on the others
+  (deeper), a tree of signs proves scale x sum_i c_i sigma(<w, x_i>) <= ||w||, and
+  e_(s,j) = 1 / scale (no tree, and 0, where no c_i is positive). With E_s the largest, over
+  parameters k, of the sum over neurons of (uses of k) e_(s,j)^2, the factor is E for
+  e_j = max_s e_(s,j) (depth 2: output weights of sign s earn at most |v_j| e_(s,j) ||w_j||).
+  Deeper it is max_s E_s if the last hidden layer W does not share weights, else the sum over s:
+  output weights of sign s earn at most ||v|| ||W_s A_s||, A_s the sum of alpha_i times W's inputs
+  over the examples of label s, as the other label only costs; and ||A_s||^2 is at most
+  E_s ||u_1||^2 times kappa_l^2 ||u_l||^2 of the layers between, as sigma(W a) <= max(W, 0) a for
+  a >= 0. (||W_+||^2 + ||W_-||^2 <= ||u||^2 without sharing.)
 """
 
 from collections.abc import Iterator, Sequence
