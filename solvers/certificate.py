@@ -81,6 +81,7 @@ class NotKkt:
 class NeuronLeaf:
     """A leaf of the sign tree of one hidden neuron (0-based) at one output sign.
 
+    The leaves of a neuron and output sign that follow each other are those of a binary tree.
     ``signs`` (n, in {-1, 0, 1}) are those of <w, x_i> on the leaf; ``slopes`` (n) in [0, 1]
     replaces the ReLU on open examples with negative coefficient; ``beta`` (n) >= 0 multiplies the
     leaf's signs.
@@ -99,14 +100,28 @@ class SignTreeLeaf:
 
     ``signs`` (k x n, in {-1, 0, 1}) and ``outputs`` (the possible output signs of each neuron) say
     which part it covers, up to a permutation of neurons that see the same inputs. No neuron earns
-    more than 1 at ``alpha`` (n), which ``leaves`` prove; of neurons with equal signs and inputs the
-    first one's serve all.
+    more than 1 at ``alpha`` (n), which ``leaves`` prove, in the order of the neurons, output sign
+    1 first; of neurons with equal signs and inputs the first one's serve all.
     """
 
     signs: NDArray[np.int8]
     outputs: tuple[tuple[float, ...], ...]
     alpha: Vector
     leaves: tuple[NeuronLeaf, ...]
+
+
+@dataclass(frozen=True)
+class SignTreeSplit:
+    """A part of such a tree is split by <w_j, x_i> of ``neuron`` j (0-based) and ``example`` i.
+
+    None for the example: by v_j. The tree is in preorder, the side of sign 1 first; the split is
+    its entry ``place`` (from 0), and the leaves are the other entries in their order. A part that
+    is a permutation (of neurons that see the same inputs) of an earlier one is left out.
+    """
+
+    place: int
+    neuron: int
+    example: int | None
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,8 @@ class FilterBlock:
     these forms of u = (w, v, e) are not negative, in this order: sign x <plane, w> of the known
     planes; e_k and e_k - <plane_k, w>, plane by plane; the cuts. ``pairs`` (p) >= 0 multiplies the
     products of two of them, whose numbers are in ``products`` (p x 2); ``equations`` (o) has any
-    sign and multiplies e_k (e_k - <plane_k, w>) = 0.
+    sign and multiplies e_k (e_k - <plane_k, w>) = 0. Filters of one ``kind`` are the same but for
+    their place.
     """
 
     weights: NDArray[np.int64]
@@ -147,6 +163,21 @@ class FilterBlock:
     products: NDArray[np.int64]
     pairs: Vector
     equations: Vector
+    kind: int = 0
+    deficit: float = 0.0
+
+
+@dataclass(frozen=True)
+class FilterSplit:
+    """A node of the tree over filters: the region of ``filter`` (0-based) is split in two.
+
+    By the sign of ``plane`` (0-based) into + and -, or into ``cut`` (a + b) >= 0 and <= 0 (in a
+    linear net the first cut of a filter has one part: the other is its mirror image).
+    """
+
+    filter: int
+    plane: int | None = None
+    cut: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +185,8 @@ class FilterLeaf:
     """A part of parameter space by one region for each filter, with its weights (n).
 
     1/2 ||(w, v)||^2 - sum alpha_i q_i - (pairs x products) - (equations x zeros) is a quadratic
-    form in u for every filter; where its least eigenvalue is -d (or 0), every point of the part has
+    form in u for every filter; where its least eigenvalue is at least -d (d >= 0 is the block's
+    ``deficit``), every point of the part has
     f (1 + 2 d (1 + sum of squares of the open planes)) >= sum alpha_i. Parts count up to a
     permutation of equal filters and, in linear nets, up to (w, v) -> -(w, v).
     """
@@ -176,8 +208,13 @@ class GlobalLowerBound:
     alpha: Vector
     leaves: tuple[NeuronLeaf, ...] = ()
     tree: tuple[SignTreeLeaf, ...] = ()
+    splits: tuple[SignTreeSplit, ...] = ()
     boxes: tuple[CoefficientBox, ...] = ()
     filters: tuple[FilterLeaf, ...] = ()
+    filter_splits: tuple[FilterSplit | None, ...] = ()
+    """The tree over filters in preorder; None stands for the next of ``filters``."""
+    earned: tuple[float, ...] = ()
+    """What the neuron of each run of ``leaves`` (weighted margin) earns at most."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +249,7 @@ class LocalLowerBound:
     leaves: tuple[NeuronLeaf, ...] = ()
     cells: tuple[CellBound, ...] = ()
     tree: tuple[SignTreeLeaf, ...] = ()
+    splits: tuple[SignTreeSplit, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from solvers.branching.regions import Region
+from solvers.branching.regions import Node, Region, canonical
 from solvers.branching.relaxation import Data, Pattern
-from solvers.branching.tree import Found, Hints, Leaf, Limits, branch_and_bound
+from solvers.branching.tree import Found, Hints, Leaf, Limits, Step, branch_and_bound
 from solvers.branching.unlimited import unlimited_width
 
 __all__ = [
@@ -13,8 +13,11 @@ __all__ = [
     "Hints",
     "Leaf",
     "Limits",
+    "Node",
     "Pattern",
     "Region",
+    "Step",
     "branch_and_bound",
+    "canonical",
     "unlimited_width",
 ]

@@ -9,8 +9,8 @@ its pieces disagree. Nodes that differ by a permutation of neurons are searched 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -43,6 +43,18 @@ class Leaf:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What the search knows of a node: the best proof so far, and its parts (none if not split).
+
+    Until the node is explored, the proof is that of a node that contains it.
+    """
+
+    node: Node
+    leaf: Leaf
+    children: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A feasible point: u_j (d_j) and output sign of every neuron, and sum ||u_j||.
 
@@ -61,13 +73,17 @@ class Found:
     ``bound`` is the least over ``leaves``; ``complete`` says that it meets the best point known
     within the tolerance. ``best`` is the best point met (None: none below the target).
     ``stopped`` says which budget ended the search, if one did: what was proved by then stays.
+    ``steps`` has every node that was met below ``root``, by its canonical form.
     """
 
+    data: Data = field(repr=False)
+    root: Node = field(repr=False)
     bound: float
     best: Candidate | None
     leaves: tuple[Leaf, ...] = field(repr=False)
     complete: bool
     nodes: int
+    steps: Mapping[Node, Step] = field(repr=False)
     stopped: BudgetExceeded | None = None
 
 
@@ -173,8 +189,8 @@ def branch_and_bound(
     first = target * (1.0 - tolerance)
     order = count()
     closed: list[Leaf] = []
-    seen = {canonical(root)}
     nothing = Leaf(root, 0.0, np.zeros(data.examples), ())
+    steps = {canonical(root): Step(root, nothing)}
     heap: list[tuple[float, int, Node, Leaf]] = [(0.0, next(order), root, nothing)]
     nodes = 0
     stopped: BudgetExceeded | None = None
@@ -194,14 +210,18 @@ def branch_and_bound(
         if not children:
             closed.append(own)
         tight = max(own, parent, key=lambda leaf: leaf.bound)
+        kept = replace(own, evidence=()) if children else own
+        steps[canonical(node)] = Step(node, kept, tuple(children))
         for child in children:
             key = canonical(child)
-            if key not in seen:
-                seen.add(key)
+            if key not in steps:
+                steps[key] = Step(child, tight)
                 heapq.heappush(heap, (tight.bound, next(order), child, tight))
     closed += [leaf for _, _, _, leaf in heap]
     bound = min(leaf.bound for leaf in closed)
-    return Found(bound, search.best, tuple(closed), bound >= search.cutoff, nodes, stopped)
+    complete = bound >= search.cutoff
+    leaves = tuple(closed)
+    return Found(data, root, bound, search.best, leaves, complete, nodes, steps, stopped)
 
 
 def _split(search: _Search, node: Node, found: Priced) -> list[Node]:

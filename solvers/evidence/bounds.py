@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
+from solvers.evidence import trees
+from solvers.evidence.filters import filter_tree
 from solvers.evidence.points import Written
+from solvers.evidence.supports import support_tree
 from solvers.evidence.units import Json, Units, numbers
+from solvers.evidence.weighted import weighted_margin
 from solvers.problem import Problem
 
 GlobalWriter = Callable[[GlobalLowerBound, Problem], Json | None]
@@ -26,10 +30,18 @@ def _alpha(claim: GlobalLowerBound | LocalLowerBound, problem: Problem) -> Json:
 GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
     "svm-dual": _alpha,
     "group-norm-dual": _alpha,
+    "psd-dual": _alpha,
+    "support-tree": support_tree,
+    "filter-tree": filter_tree,
+    "weighted-margin": weighted_margin,
+    "neuron-dual": trees.one_leaf,
+    "sign-tree": trees.sign_tree,
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {
     "frozen-pattern-dual": _alpha,
+    "sign-cells": trees.one_leaf,
+    "sign-tree": trees.sign_tree,
 }
 
 

@@ -11,9 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.certificate import GlobalLowerBound, NeuronLeaf
+from solvers.branching import Data
+from solvers.certificate import GlobalLowerBound
 from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
+from solvers.optimality.sign_evidence import NeuronState, proved_leaf
 from solvers.optimality.weighted_margin import weighted_margin
 from solvers.predictor import hard_margin_svm
 from solvers.reformulation.group_norm import minimise_group_norm
@@ -144,25 +146,22 @@ def two_layer_relu(case: Case) -> list[Bound]:
         return []
     if problem.examples**2 * problem.x.shape[1] * len(layers.groups) > _MAX_SIGNS:
         return []
-    alpha = case.kkt.multipliers
-    open_signs = np.zeros(problem.examples, dtype=np.int8)
-    found = [
-        (group, sign, case.neuron_bound(index, sign, open_signs))
+    open_signs, both = np.zeros(problem.examples, dtype=np.int8), (1.0, -1.0)
+    states = [
+        NeuronState(int(j), index, open_signs, both)
         for index, group in enumerate(layers.groups)
-        for sign in (1.0, -1.0)
-    ]
-    most = max((bound.upper for _, _, bound in found), default=0.0)
-    if not most > 0.0:
-        return []
-    factor = most * (1.0 + 2.0**-51)
-    scaled = alpha / factor
-    leaves = tuple(
-        NeuronLeaf(int(j), sign, leaf.signs, leaf.slopes, leaf.beta)
-        for group, sign, bound in found
         for j in group.neurons[:1]
-        for leaf in bound.divided(factor).leaves
-    )
-    claim = GlobalLowerBound(sum_below(scaled), "neuron-dual", scaled, leaves)
+    ]
+    found = {
+        state.key(sign): case.neuron_bound(state.group, sign, open_signs)
+        for state in states
+        for sign in both
+    }
+    data = Data(tuple(layers.seen(problem.x)), problem.y)
+    proved = proved_leaf(data, states, case.kkt.multipliers, found, case.budget)
+    if not proved.value > 0.0:
+        return []
+    claim = GlobalLowerBound(proved.value, "neuron-dual", proved.alpha, proved.leaves)
     return [Bound("neuron_dual", claim)]
 
 
@@ -193,8 +192,10 @@ def quadratic_form(case: Case) -> list[Bound]:
     )
     terms = problem.examples + network.size + 8
     error = terms * 2.0**-50 * float(np.linalg.norm(magnitude))
-    value = sum_below(alpha) / (largest + error) * _DOWN if largest + error > 0.0 else 0.0
-    return [Bound("quadratic_form", GlobalLowerBound(value, "psd-dual", alpha))]
+    if not largest + error > 0.0:
+        return []
+    scaled = alpha / (largest + error)
+    return [Bound("quadratic_form", GlobalLowerBound(sum_below(scaled), "psd-dual", scaled))]
 
 
 def _closes(case: Case, value: float) -> bool:

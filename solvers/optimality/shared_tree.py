@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.certificate import FilterBlock, FilterLeaf, GlobalLowerBound
+from solvers.certificate import FilterBlock, FilterLeaf, FilterSplit, GlobalLowerBound
 from solvers.findings import FeasiblePoint
 from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
-from solvers.sharing import BlockProof, Filter, Leaf, branch_and_bound, filters_of
+from solvers.sharing import BlockProof, Division, Filter, Leaf, branch_and_bound, filters_of
 
 Vector = NDArray[np.float64]
 
@@ -66,12 +66,14 @@ def shared_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         case.tried.append(f"branching over shared weights ended after {found.nodes} nodes")
     if not found.bound > 0.0:
         return []
-    worst = min(found.leaves, key=lambda leaf: leaf.bound)
+    leaves = [step for step in found.tree if isinstance(step, Leaf)]
+    worst = min(leaves, key=lambda leaf: leaf.bound)
     claim = GlobalLowerBound(
         found.bound * unit,
         "filter-tree",
         unit * worst.alpha,
-        filters=tuple(_evidence(parts, leaf, unit) for leaf in found.leaves),
+        filters=tuple(_evidence(parts, leaf, unit) for leaf in leaves),
+        filter_splits=tuple(_division(step) for step in found.tree),
     )
     theta = found.best
     candidate = None if theta is None else np.pad(theta, (0, network.size - len(theta)))
@@ -101,6 +103,19 @@ def _evidence(parts: tuple[Filter, ...], leaf: Leaf, unit: float) -> FilterLeaf:
                 proof.products[proof.pairs > 0.0],
                 proof.pairs[proof.pairs > 0.0],
                 proof.equations,
+                part.kind,
+                proof.deficit,
             )
         )
     return FilterLeaf(unit * leaf.alpha, tuple(blocks))
+
+
+def _division(step: Leaf | Division) -> FilterSplit | None:
+    """How a node is split; None for a leaf."""
+    if isinstance(step, Leaf):
+        return None
+    region, part = step.split.region, step.split.parts[0]
+    if part.signs == region.signs:
+        return FilterSplit(step.place, cut=np.array(part.cuts[-1]))
+    changed = np.array(part.signs) != np.array(region.signs)
+    return FilterSplit(step.place, plane=int(np.argmax(changed)))

@@ -15,35 +15,24 @@ product. alpha is the point's multiplier vector over the largest maximum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.certificate import LocalLowerBound, NeuronLeaf
+from solvers.branching import Data
+from solvers.certificate import LocalLowerBound
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, LocalFinding
 from solvers.norms import row_norms
 from solvers.optimality.case import Case
-from solvers.reformulation.neuron_bound import Leaf, NeuronBound
-from solvers.reformulation.two_layer import TwoLayer, sum_below
+from solvers.optimality.sign_evidence import Key, NeuronState, proved_leaf
+from solvers.reformulation.neuron_bound import NeuronBound
+from solvers.reformulation.two_layer import TwoLayer
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Signs = NDArray[np.int8]
 
 _MAX_WORK = 3_000_000
-
-
-@dataclass(frozen=True)
-class NeuronView:
-    """One neuron within the ball: its inputs (n x d), known signs (n), possible output signs."""
-
-    neuron: int
-    group: int
-    x: Matrix
-    known: Signs
-    outputs: tuple[float, ...]
 
 
 def sign_cells(case: Case) -> LocalFinding | None:
@@ -68,25 +57,25 @@ def sign_cells(case: Case) -> LocalFinding | None:
     radius = sign_radius(case, layers)
     if not radius >= case.resolution:
         return None
-    bounds = _neuron_bounds(case, neuron_views(case, layers, radius))
-    largest = max((found.upper for _, _, found in bounds), default=0.0)
-    if not largest > 0.0:
+    views = neuron_views(case, layers, radius)
+    bounds = _neuron_bounds(case, views)
+    data = Data(tuple(layers.seen(point.problem.x)), point.problem.y)
+    proved = proved_leaf(data, views, case.kkt.multipliers, bounds, case.budget)
+    value = proved.value
+    if not value > 0.0:
         return None
-    factor = largest * (1.0 + 2.0**-51)
-    alpha = case.kkt.multipliers / factor
-    value = sum_below(alpha)
     slack = case.slack_above(value)
     if value > point.objective * (1.0 + 1e-12):
         raise ContradictionError("the point lies below a proved local bound")
     if not case.slack_is_small(slack, radius):
+        largest = max(bound.upper for bound in bounds.values())
         case.tried.append(
             f"these multipliers do not serve all adjacent sign cells: a neuron earns {largest:.6g}"
         )
         return None
-    leaves = tuple(
-        _leaf(v.neuron, s, leaf) for v, s, found in bounds for leaf in found.divided(factor).leaves
+    claim = LocalLowerBound(
+        point.theta, radius, value, "sign-cells", proved.alpha, leaves=proved.leaves
     )
-    claim = LocalLowerBound(point.theta, radius, value, "sign-cells", alpha, leaves=leaves)
     return LocalFinding(
         Answer.YES,
         "sign_cells",
@@ -95,10 +84,6 @@ def sign_cells(case: Case) -> LocalFinding | None:
         reason="the multipliers prove the bound on every sign cell within the radius",
         claims=(claim,),
     )
-
-
-def _leaf(neuron: int, sign: float, leaf: Leaf) -> NeuronLeaf:
-    return NeuronLeaf(neuron, sign, leaf.signs, leaf.slopes, leaf.beta)
 
 
 def _distances(case: Case, layers: TwoLayer) -> list[Matrix]:
@@ -126,12 +111,11 @@ def sign_radius(case: Case, layers: TwoLayer) -> float:
     return least * (1.0 - 1e-9)
 
 
-def neuron_views(case: Case, layers: TwoLayer, radius: float) -> list[NeuronView]:
+def neuron_views(case: Case, layers: TwoLayer, radius: float) -> list[NeuronState]:
     """What every neuron can be within the radius, in group order."""
     point = case.point
     views = []
     _, outputs = layers.split(point.theta)
-    seen = layers.seen(point.problem.x)
     distances = _distances(case, layers)
     for index, (group, distance) in enumerate(zip(layers.groups, distances, strict=True)):
         z = point.trace.pre[0][:, group.neurons]
@@ -139,16 +123,14 @@ def neuron_views(case: Case, layers: TwoLayer, radius: float) -> list[NeuronView
         for place, j in enumerate(group.neurons):
             out = float(outputs[index][place])
             signs = (float(np.sign(out)),) if abs(out) > radius else (1.0, -1.0)
-            views.append(NeuronView(int(j), index, seen[index], known[:, place], signs))
+            views.append(NeuronState(int(j), index, known[:, place], signs))
     return views
 
 
-def _neuron_bounds(
-    case: Case, views: list[NeuronView]
-) -> list[tuple[NeuronView, float, NeuronBound]]:
+def _neuron_bounds(case: Case, views: list[NeuronState]) -> dict[Key, NeuronBound]:
     """The bound of every neuron and output sign (equal ones are computed once)."""
-    return [
-        (view, sign, case.neuron_bound(view.group, sign, view.known, target=1.0))
+    return {
+        view.key(sign): case.neuron_bound(view.group, sign, view.known, target=1.0)
         for view in views
         for sign in view.outputs
-    ]
+    }

@@ -12,18 +12,18 @@ sum ||u_j|| is bounded by a tree whose leaves each have their own multipliers. T
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.branching import Data, Found, Hints, Leaf, Limits, Pattern, Region, branch_and_bound
-from solvers.certificate import LocalLowerBound, NeuronLeaf, SignTreeLeaf
+from solvers.branching import Data, Found, Hints, Limits, Pattern, Region, branch_and_bound
+from solvers.certificate import LocalLowerBound
 from solvers.errors import ContradictionError
 from solvers.findings import Answer, LocalFinding
 from solvers.optimality.adjacent_cells import Choice, segment, snapped_neurons
 from solvers.optimality.case import CURVATURE_SLACK, Case
-from solvers.optimality.sign_cells import NeuronView, neuron_views, sign_radius
+from solvers.optimality.sign_cells import neuron_views, sign_radius
+from solvers.optimality.sign_evidence import NeuronState, proved_tree
 from solvers.optimality.witness import witness_along
 from solvers.reformulation.two_layer import TwoLayer
 
@@ -68,7 +68,7 @@ def sign_tree(case: Case) -> LocalFinding | None:
 
 
 def _searched(
-    case: Case, layers: TwoLayer, views: list[NeuronView], radius: float, unit: float
+    case: Case, layers: TwoLayer, views: list[NeuronState], radius: float, unit: float
 ) -> Found:
     """The search, in multiples of ``unit`` (a power of two, so that changing units is exact)."""
     point = case.point
@@ -112,50 +112,38 @@ def _descent(case: Case, layers: TwoLayer, found: Found, unit: float) -> LocalFi
 
 
 def _bound(
-    case: Case, views: list[NeuronView], found: Found, radius: float, unit: float
+    case: Case, views: list[NeuronState], found: Found, radius: float, unit: float
 ) -> LocalFinding | None:
     point = case.point
-    value = found.bound * unit
-    if value > point.objective * (1.0 + 1e-12):
+    if found.bound * unit > point.objective * (1.0 + 1e-12):
         raise ContradictionError("the point lies below a proved local bound")
+    proved = None
+    if case.slack_is_small(case.slack_above(found.bound * unit), radius):
+        proved = proved_tree(found, [view.neuron for view in views], unit, case.budget)
+    value = found.bound * unit if proved is None else proved.value
     slack = case.slack_above(value)
-    if not case.slack_is_small(slack, radius):
+    if proved is None or not case.slack_is_small(slack, radius):
         case.tried.append(
             f"branching over sign cells ({found.nodes} nodes) proves the fraction "
             f"{value / point.objective:.12g} of the objective and found no better point"
         )
         return None
-    neurons = [view.neuron for view in views]
-    tree = tuple(tree_leaf(leaf, neurons, unit) for leaf in found.leaves)
-    worst = min(tree, key=lambda leaf: float(leaf.alpha.sum()))
-    claim = LocalLowerBound(point.theta, radius, value, "sign-tree", worst.alpha, tree=tree)
+    worst = min(proved.leaves, key=lambda leaf: float(leaf.alpha.sum()))
+    claim = LocalLowerBound(
+        point.theta,
+        radius,
+        value,
+        "sign-tree",
+        worst.alpha,
+        tree=proved.leaves,
+        splits=proved.splits,
+    )
     return LocalFinding(
         Answer.YES,
         "sign_tree",
         radius,
         slack,
-        reason=f"a tree of {len(tree)} leaves, each with its own multipliers, proves the bound on "
-        "every sign cell within the radius",
+        reason=f"a tree of {len(proved.leaves)} leaves, each with its own multipliers, proves the "
+        "bound on every sign cell within the radius",
         claims=(claim,),
-    )
-
-
-def tree_leaf(leaf: Leaf, neurons: Sequence[int], unit: float) -> SignTreeLeaf:
-    """The leaf in the units of the problem; ``neurons`` (0-based) has one entry a region."""
-    evidence = tuple(
-        NeuronLeaf(
-            neurons[leaf.node.index(e.region)],
-            e.sign,
-            part.signs,
-            part.slopes,
-            unit * part.beta,
-        )
-        for e in leaf.evidence
-        for part in e.bound.leaves
-    )
-    return SignTreeLeaf(
-        np.array([region.signs for region in leaf.node]),
-        tuple(region.outputs for region in leaf.node),
-        unit * leaf.alpha,
-        evidence,
     )

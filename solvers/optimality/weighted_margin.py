@@ -44,6 +44,7 @@ class _Weighted:
     alpha: Vector
     most: float
     leaves: tuple[NeuronLeaf, ...] = ()
+    earned: tuple[float, ...] = ()
 
 
 def weighted_margin(case: Case) -> list[Bound]:
@@ -77,7 +78,9 @@ def weighted_margin(case: Case) -> list[Bound]:
     value = depth / 2.0 * ratio ** (2.0 / depth) * _DOWN
     if chosen is None or not 0.0 < value < np.inf:
         return []
-    claim = GlobalLowerBound(value, "weighted-margin", chosen.alpha, chosen.leaves)
+    claim = GlobalLowerBound(
+        value, "weighted-margin", chosen.alpha, chosen.leaves, earned=chosen.earned
+    )
     return [Bound("weighted_margin", claim)]
 
 
@@ -144,6 +147,7 @@ def _one_label_at_a_time(case: Case, alpha: Vector) -> _Weighted | None:
     shallow = problem.network.depth == 2
     sides = (alpha * y, -alpha * y) if shallow else (alpha * (y > 0.0), alpha * (y < 0.0))
     leaves: list[NeuronLeaf] = []
+    earned: list[float] = []
     most = np.zeros((2, layer.outputs))
     open_signs = np.zeros(problem.examples, dtype=np.int8)
     for inputs, neurons in groups.items():
@@ -153,6 +157,7 @@ def _one_label_at_a_time(case: Case, alpha: Vector) -> _Weighted | None:
                 continue
             bound = neuron_bound(x, side, open_signs, case.budget, max_nodes=_NEURON_NODES)
             most[row, neurons] = bound.upper
+            earned.append(bound.upper)
             leaves += [
                 NeuronLeaf(neurons[0], sign, leaf.signs, leaf.slopes, leaf.beta)
                 for leaf in bound.leaves
@@ -160,7 +165,7 @@ def _one_label_at_a_time(case: Case, alpha: Vector) -> _Weighted | None:
     squares = most.max(axis=0) ** 2 if shallow else most**2
     rows = _by_parameter(layer, np.atleast_2d(squares)).max(axis=1)
     total = float(rows.sum() * _UP if problem.network.layers[-2].shares else rows.max())
-    return _Weighted(alpha, float(np.sqrt(total)) * _UP, tuple(leaves))
+    return _Weighted(alpha, float(np.sqrt(total)) * _UP, tuple(leaves), tuple(earned))
 
 
 def _by_parameter(layer: Layer, squares: Matrix) -> Matrix:
@@ -190,7 +195,7 @@ def _first_factor(layer: Layer, inputs: Vector, error: Vector) -> float:
         return float(np.sqrt(seen.max())) * (1.0 + (layer.fan_in + 8) * _U)
     length = float(np.linalg.norm(sizes)) * (1.0 + (len(sizes) + 8) * _U)
     crude = spread_factor(layer) * length * _UP
-    if layer.outputs * layer.size > _MAX_MATRIX or layer.outputs > _MAX_POSITIONS:
+    if not is_small(layer):
         return crude
     units = np.eye(layer.outputs)
     repeated = np.broadcast_to(inputs, (layer.outputs, len(inputs)))
@@ -201,6 +206,11 @@ def _first_factor(layer: Layer, inputs: Vector, error: Vector) -> float:
     slack = 8.0 * terms * _U * float(np.linalg.norm(bound))
     slack += float(np.linalg.norm(moved)) * _UP
     return min(crude, (float(np.linalg.norm(matrix, 2)) + slack) * _UP)
+
+
+def is_small(layer: Layer) -> bool:
+    """Whether the matrix of u -> W(u) a is small enough for its singular values."""
+    return layer.outputs * layer.size <= _MAX_MATRIX and layer.outputs <= _MAX_POSITIONS
 
 
 def spread_factor(layer: Layer) -> float:

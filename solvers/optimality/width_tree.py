@@ -18,7 +18,7 @@ from solvers.certificate import GlobalLowerBound
 from solvers.findings import FeasiblePoint
 from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
-from solvers.optimality.sign_tree import tree_leaf
+from solvers.optimality.sign_evidence import proved_tree
 from solvers.reformulation.two_layer import TwoLayer
 
 Vector = NDArray[np.float64]
@@ -54,11 +54,12 @@ def width_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
     found = _searched(case, layers, target / unit, unit)
     bounds = []
     if found.bound > 0.0:
-        value = found.bound * unit
         neurons = [int(j) for group in layers.groups for j in group.neurons]
-        tree = tuple(tree_leaf(leaf, neurons, unit) for leaf in found.leaves)
-        worst = min(found.leaves, key=lambda leaf: leaf.bound)
-        claim = GlobalLowerBound(value, "sign-tree", unit * worst.alpha, tree=tree)
+        proved = proved_tree(found, neurons, unit, case.budget)
+        worst = min(proved.leaves, key=lambda leaf: float(leaf.alpha.sum()))
+        claim = GlobalLowerBound(
+            proved.value, "sign-tree", worst.alpha, tree=proved.leaves, splits=proved.splits
+        )
         bounds.append(Bound("sign_tree", claim, _candidate(layers, found, unit)))
     if not found.complete:
         case.tried.append(f"branching over all signs ended after {found.nodes} nodes")

@@ -12,7 +12,7 @@ sum alpha_i with M positive semidefinite; its dual variables are the second mome
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import clarabel
 import numpy as np
@@ -35,11 +35,15 @@ _MENDS = 3
 
 @dataclass(frozen=True)
 class BlockProof:
-    """Weights on the products (c) of two forms (c x 2), and on those that vanish (o)."""
+    """Weights on the products (c) of two forms (c x 2), and on those that vanish (o).
+
+    ``deficit`` is the d that M + d I needs to be positive semidefinite, rounded up.
+    """
 
     products: NDArray[np.int64]
     pairs: Vector
     equations: Vector
+    deficit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,12 @@ class _Program:
             middle = begin + len(form.equations)
             stop = middle + len(form.pairs)
             pairs = np.maximum(values[middle:stop], 0.0)
-            proofs.append(BlockProof(form.pairs, pairs, values[begin:middle]))
+            proof = BlockProof(form.pairs, pairs, values[begin:middle])
+            proofs.append(replace(proof, deficit=deficit(form, alpha, proof)))
             begin = stop
         pairs_of = zip(self.regions, proofs, strict=True)
-        excess = max(deficit(form, alpha, proof) for form, proof in pairs_of)
+        excess = max(2.0 * p.deficit * (1.0 + form.spread) for form, p in pairs_of)
+        excess *= 1.0 + 8.0 * _U
         bound = sum_below(alpha) / (1.0 + excess) * (1.0 - 4.0 * _U)
         return Solved(bound, alpha, tuple(proofs), moments)
 
@@ -206,7 +212,7 @@ def _moments(regions: Sequence[Forms], duals: Vector) -> tuple[Matrix, ...]:
 
 
 def deficit(form: Forms, alpha: Vector, proof: BlockProof) -> float:
-    """2 d (1 + spread) of the module's docstring, rounded up."""
+    """The d of the module's docstring, rounded up."""
     size = len(form.half)
     used = np.concatenate([form.margins, form.zeros, form.products])
     weights = np.concatenate([alpha, proof.equations, proof.pairs])
@@ -216,4 +222,4 @@ def deficit(form: Forms, alpha: Vector, proof: BlockProof) -> float:
     error = terms * _U * float(np.linalg.norm(total))
     error += 8.0 * size * _U * float(np.linalg.norm(matrix))
     least = float(np.linalg.eigvalsh(matrix)[0]) - error
-    return max(0.0, -2.0 * least * (1.0 + form.spread)) * (1.0 + 8.0 * _U)
+    return max(0.0, -least)

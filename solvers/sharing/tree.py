@@ -21,13 +21,13 @@ from solvers.budget import Budget
 from solvers.errors import BudgetExceeded
 from solvers.nnls import nonnegative_least_squares
 from solvers.sharing.candidates import Candidates
+from solvers.sharing.cover import Division, Leaf, Node, Split, canonical, covering
 from solvers.sharing.filters import Filter
-from solvers.sharing.program import BlockProof, Solved, solve
+from solvers.sharing.program import Solved, solve
 from solvers.sharing.regions import Forms, Region, forms
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
-Node = tuple[Region, ...]
 
 _BALANCED = 1e-7
 _NARROW = 1e-7
@@ -37,25 +37,16 @@ _PATIENCE = 30
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """A part in which f >= ``bound``, by ``alpha`` (n) and one proof per distinct region."""
-
-    node: Node
-    bound: float
-    alpha: Vector = field(repr=False)
-    proofs: tuple[tuple[Region, BlockProof], ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Found:
-    """f >= ``bound``, the least over ``leaves``; ``best`` (p) the best point met below the target.
+    """f >= ``bound``, by the leaves of ``tree`` (in preorder), which cover all points.
 
+    ``best`` (p) is the best point met below the target.
     ``complete`` says that the bound meets the best point (or target) within the tolerance.
     """
 
     bound: float
     best: Vector | None
-    leaves: tuple[Leaf, ...] = field(repr=False)
+    tree: tuple[Leaf | Division, ...] = field(repr=False)
     complete: bool
     nodes: int
 
@@ -83,39 +74,38 @@ class _Search:
             self.known[region] = forms(part, region, self.examples, linear=self.linear)
         return self.known[region]
 
-    def explore(self, node: Node) -> tuple[Leaf | None, list[Node]]:
-        """The node's bound, and its children where it is not closed."""
+    def explore(self, node: Node) -> tuple[Leaf | None, Split | None]:
+        """The node's bound, and how it is split where it is not closed."""
         regions = list(dict.fromkeys(node))
         listed = [self.forms(region) for region in regions]
         cap, enough = 2.0 * self.candidates.target, self.cutoff
         solved = solve(listed, cap, self.budget, enough=enough)
         if solved is None:
-            return None, []
+            return None, None
         leaf = Leaf(
             node, solved.bound, solved.alpha, tuple(zip(regions, solved.proofs, strict=True))
         )
         if leaf.bound >= self.cutoff:
-            return leaf, []
+            return leaf, None
         moments = dict(zip(regions, solved.moments, strict=True))
         self.candidates.offer(node, moments, {r: self.forms(r) for r in regions})
         if leaf.bound >= self.cutoff or self.gives_up(leaf.bound):
-            return leaf, []
-        return leaf, self.children(node, regions, solved)
+            return leaf, None
+        return leaf, self.split(regions, solved)
 
     def gives_up(self, bound: float) -> bool:
         """Whether the node misses by what may be the solver's precision, once too often."""
         self.misses += bound >= (1.0 - _PRECISION) * self.candidates.target
         return self.misses > _PATIENCE and bound >= (1.0 - _PRECISION) * self.candidates.target
 
-    def children(self, node: Node, regions: Sequence[Region], solved: Solved) -> list[Node]:
+    def split(self, regions: Sequence[Region], solved: Solved) -> Split | None:
         """Split the region that is farthest from one point (or one for each of its filters)."""
-        best: tuple[float, int, list[Region]] = (0.0, 0, [])
+        best: tuple[float, Split | None] = (0.0, None)
         for region, moments in zip(regions, solved.moments, strict=True):
             score, parts = _split(self, region, moments)
             if score > best[0]:
-                best = (score, node.index(region), parts)
-        _, place, parts = best
-        return [(*node[:place], part, *node[place + 1 :]) for part in parts]
+                best = (score, Split(region, tuple(parts)))
+        return best[1]
 
 
 def branch_and_bound(
@@ -135,9 +125,10 @@ def branch_and_bound(
     """
     candidates = Candidates(parts, examples, linear, target)
     search = _Search(parts, examples, linear, budget, candidates, tolerance)
-    root = _canonical(tuple(Region(p.kind, (0,) * len(p.planes)) for p in parts))
-    order, nodes, closed = count(), 0, list[Leaf]()
+    root = canonical(tuple(Region(p.kind, (0,) * len(p.planes)) for p in parts))
+    order, nodes = count(), 0
     nothing = Leaf(root, 0.0, np.zeros(examples), ())
+    leaves, splits, closed = {root: nothing}, dict[Node, Split](), list[Leaf]()
     heap = [(0.0, next(order), root, nothing)]
     seen = {root}
     try:
@@ -145,25 +136,23 @@ def branch_and_bound(
             _, _, node, parent = heap[0]
             budget.spend_nodes()
             nodes += 1
-            leaf, children = search.explore(node)
+            leaf, split = search.explore(node)
             heapq.heappop(heap)
             best = parent if leaf is None or leaf.bound < parent.bound else leaf
-            if not children:
+            leaves[best.node] = best
+            if split is None:
                 closed.append(best)
-            for child in map(_canonical, children):
+                continue
+            splits[node] = split
+            for child in map(canonical, split.children(node)):
                 if child not in seen:
                     seen.add(child)
                     heapq.heappush(heap, (best.bound, next(order), child, best))
     except BudgetExceeded:
         pass
-    closed += [parent for _, _, _, parent in heap]
-    bound = min(leaf.bound for leaf in closed)
-    return Found(bound, candidates.best, tuple(closed), bound >= search.cutoff, nodes)
-
-
-def _canonical(node: Node) -> Node:
-    """The node up to a permutation of filters of one kind."""
-    return tuple(sorted(node, key=lambda r: (r.kind, r.signs, r.cuts)))
+    bound = min(leaf.bound for leaf in (*closed, *(parent for _, _, _, parent in heap)))
+    tree = tuple(covering(root, leaves, splits, bound))
+    return Found(bound, candidates.best, tree, bound >= search.cutoff, nodes)
 
 
 def _split(search: _Search, region: Region, moments: Matrix) -> tuple[float, list[Region]]:

@@ -3,8 +3,8 @@
 from fractions import Fraction
 
 from ..case import Case
-from ..errors import require
-from ..fields import Object, decimal
+from ..errors import decimal, require
+from ..fields import Object
 from ..predictor import length, norm_of, own_predictor, require_separates
 from ..rules.table import PREDICTOR_RULES
 from ..verdict import Proved

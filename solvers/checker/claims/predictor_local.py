@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..case import Case
-from ..errors import require
+from ..errors import decimal, require
 from ..exact import power_above, power_below
-from ..fields import Object, decimal, items, numbers
+from ..fields import Object, items, numbers
 from ..predictor import Norm, length, margins_of, norm_of, own_predictor, require_separates
 from ..verdict import Proved
 

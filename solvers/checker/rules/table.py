@@ -17,7 +17,12 @@ from .layer_cells import layer_cells
 from .layer_dual import layer_dual
 from .predictor_dual import dual_norm
 from .predictor_vertices import vertices
+from .shared_filters import filter_tree
+from .sign_tree import neuron_dual, sign_cells, sign_tree_global, sign_tree_local
+from .singular_values import psd_dual
+from .supports import support_tree
 from .svm import svm_dual
+from .weighted import weighted_margin
 
 GlobalRule = Callable[[Case, Object], Fraction]
 LocalRule = Callable[[Case, Theta, Fraction, Object], Fraction]
@@ -27,10 +32,18 @@ PredictorRule = Callable[[Case, Norm, Fraction, Object], None]
 GLOBAL_RULES: dict[str, GlobalRule] = {
     "svm-dual": svm_dual,
     "group-norm-dual": group_norm_dual,
+    "psd-dual": psd_dual,
+    "support-tree": support_tree,
+    "filter-tree": filter_tree,
+    "weighted-margin": weighted_margin,
+    "neuron-dual": neuron_dual,
+    "sign-tree": sign_tree_global,
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
     "frozen-pattern-dual": frozen_pattern_dual,
+    "sign-cells": sign_cells,
+    "sign-tree": sign_tree_local,
 }
 
 LAYER_RULES: dict[str, LayerRule] = {
