@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
+from solvers.evidence.curved import curved_cells
 from solvers.evidence.points import Written
 from solvers.evidence.units import Json, Units, numbers
 from solvers.problem import Problem
@@ -29,6 +30,7 @@ GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {
+    "curved-cells": curved_cells,
     "frozen-pattern-dual": _alpha,
 }
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 from ..case import Case
 from ..fields import Object
 from ..network import Theta
+from .curved_cells import curved_cells
 from .group_norm import frozen_pattern_dual, group_norm_dual
 from .svm import svm_dual
 
@@ -24,6 +25,7 @@ GLOBAL_RULES: dict[str, GlobalRule] = {
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
+    "curved-cells": curved_cells,
     "frozen-pattern-dual": frozen_pattern_dual,
 }
 
