@@ -219,15 +219,19 @@ class GlobalLowerBound:
 
 @dataclass(frozen=True)
 class CellBound:
-    """The curvature bound on one cell: signs of the open pre-activations, weights and sigma.
+    """The curvature bound on one cell: signs of the open pre-activations, and multipliers.
 
-    ``examples`` (k) names the margin of each constraint, -1 for a sign constraint.
+    ``constraints`` (k) numbers those with ``weights`` > 0 and ``sigma``: the margins of the n
+    examples first, then the signs of the open places. ``pairs`` lists (a, b, N_ab) of two
+    constraints; ``rotation`` >= 0 multiplies the squares of the rotations' tangents.
     """
 
     signs: tuple[float, ...]
-    examples: NDArray[np.int64]
+    constraints: NDArray[np.int64]
     weights: Vector
     sigma: Vector
+    pairs: tuple[tuple[int, int, float], ...] = ()
+    rotation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,9 @@ class LocalLowerBound:
     """local_lower_bound: every feasible point within ``radius`` has objective >= ``value``.
 
     Where the bound was proved about a snapped point, ``center`` is that point and
-    ``center_radius`` its ball, which contains the ball about ``theta``.
+    ``center_radius`` its ball, which contains the ball about ``theta``. ``places`` are the (layer,
+    example, neuron) whose signs are open in ``cells``; ``empty`` lists sets of (place's number,
+    sign) that no parameters have, reversed neither.
     """
 
     theta: Vector
@@ -243,11 +249,12 @@ class LocalLowerBound:
     value: float
     rule: str
     alpha: Vector
-    sigma: Vector | None = None
     center: Vector | None = None
     center_radius: float | None = None
     leaves: tuple[NeuronLeaf, ...] = ()
     cells: tuple[CellBound, ...] = ()
+    places: tuple[tuple[int, int, int], ...] = ()
+    empty: tuple[tuple[tuple[int, int], ...], ...] = ()
     tree: tuple[SignTreeLeaf, ...] = ()
     splits: tuple[SignTreeSplit, ...] = ()
 

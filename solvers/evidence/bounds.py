@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from solvers.certificate import GlobalLowerBound, LocalLowerBound
 from solvers.evidence import trees
+from solvers.evidence.curved import curved_cells
 from solvers.evidence.filters import filter_tree
 from solvers.evidence.points import Written
 from solvers.evidence.supports import support_tree
@@ -39,6 +40,7 @@ GLOBAL_WRITERS: Mapping[str, GlobalWriter] = {
 }
 
 LOCAL_WRITERS: Mapping[str, LocalWriter] = {
+    "curved-cells": curved_cells,
     "frozen-pattern-dual": _alpha,
     "sign-cells": trees.one_leaf,
     "sign-tree": trees.sign_tree,

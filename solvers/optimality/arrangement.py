@@ -9,6 +9,7 @@ arithmetic; whatever floating point leaves in doubt is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +23,8 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Exact = list[list[Fraction]]
 Signs = tuple[float, ...]
+Support = tuple[tuple[int, int], ...]
+"""Numbers of some forms, with a sign for each."""
 
 _INTERIOR = 1e-7
 _SUPPORT = 1e-9
@@ -54,45 +57,60 @@ def blocks(rows: Exact) -> list[list[int]]:
     return [sorted(members) for _, members in found]
 
 
-def sign_vectors(rows: Exact, most: int, check: Callable[[], None]) -> list[Signs] | None:
-    """All sign vectors (+1 or -1 each) that are not proved empty; None if more than ``most``.
+@dataclass(frozen=True)
+class Arrangement:
+    """The ``signs`` (+1 or -1 each) that are not proved empty, and what proved the others so.
+
+    Of every other vector some ``empty`` set of forms has the signs, or all of them reversed.
+    """
+
+    signs: list[Signs]
+    empty: list[Support]
+
+
+def sign_vectors(rows: Exact, most: int, check: Callable[[], None]) -> Arrangement | None:
+    """All sign vectors that are not proved empty; None if more than ``most``.
 
     A form that vanishes identically has either sign everywhere: it gets +1.
     """
     alive = [k for k, row in enumerate(rows) if any(row)]
-    if len(alive) == len(rows):
-        return _nonzero_vectors(rows, most, check)
-    found = _nonzero_vectors([rows[k] for k in alive], most, check) if alive else [()]
+    if not alive:
+        return Arrangement([(1.0,) * len(rows)], [])
+    found = _nonzero_vectors([rows[k] for k in alive], most, check)
     if found is None:
         return None
     places = {k: position for position, k in enumerate(alive)}
-    return [
-        tuple(signs[places[k]] if k in places else 1.0 for k in range(len(rows))) for signs in found
+    signs = [
+        tuple(own[places[k]] if k in places else 1.0 for k in range(len(rows)))
+        for own in found.signs
     ]
+    return Arrangement(signs, [tuple((alive[k], s) for k, s in support) for support in found.empty])
 
 
-def _nonzero_vectors(rows: Exact, most: int, check: Callable[[], None]) -> list[Signs] | None:
+def _nonzero_vectors(rows: Exact, most: int, check: Callable[[], None]) -> Arrangement | None:
     used = [j for j in range(len(rows[0])) if any(row[j] for row in rows)]
     exact = [[row[j] for j in used] for row in rows]
     floats = np.array([[float(value) for value in row] for row in exact])
     floats /= np.maximum(np.linalg.norm(floats, axis=1, keepdims=True), 1e-300)
     start = np.random.default_rng(0).normal(size=len(used))
     nodes: list[tuple[Signs, Vector | None]] = [((), start)]
+    empty: set[Support] = set()
     for depth in range(len(rows)):
         check()
         nodes = [
             (signs, inside)
             for known, point in nodes
-            for signs, inside in _children(known, point, floats[: depth + 1], exact)
+            for signs, inside in _children(known, point, floats[: depth + 1], exact, empty)
         ]
         if len(nodes) > most:
             return None
-    return [signs for signs, _ in nodes]
+    return Arrangement([signs for signs, _ in nodes], sorted(empty))
 
 
 def _children(
-    known: Signs, point: Vector | None, floats: Matrix, exact: Exact
+    known: Signs, point: Vector | None, floats: Matrix, exact: Exact, empty: set[Support]
 ) -> list[tuple[Signs, Vector | None]]:
+    """The two signs of one more form, but for what is proved ``empty`` (then that is noted)."""
     found: list[tuple[Signs, Vector | None]] = []
     for sign in (1.0, -1.0):
         signs = (*known, sign)
@@ -101,8 +119,11 @@ def _children(
             continue
         signed = floats * np.array(signs)[:, None]
         inside = _interior(signed)
-        if inside is not None or not _proved_empty(signed, signs, exact):
+        support = None if inside is not None else _proved_empty(signed, signs, exact)
+        if support is None:
             found.append((signs, inside))
+        elif tuple((k, -s) for k, s in support) not in empty:
+            empty.add(support)
     return found
 
 
@@ -120,8 +141,8 @@ def _interior(rows: Matrix) -> Vector | None:
     return np.asarray(solved.x[:-1])
 
 
-def _proved_empty(rows: Matrix, signs: Signs, exact: Exact) -> bool:
-    """Whether some mu >= 0 other than 0 has sum mu_k s_k a_k = 0, exactly."""
+def _proved_empty(rows: Matrix, signs: Signs, exact: Exact) -> Support | None:
+    """The forms and signs of some mu >= 0 other than 0 with sum mu_k s_k a_k = 0, exactly."""
     extended = np.hstack([rows, np.ones((len(rows), 1))])
     target = np.zeros(rows.shape[1] + 1)
     target[-1] = 1.0
@@ -129,7 +150,11 @@ def _proved_empty(rows: Matrix, signs: Signs, exact: Exact) -> bool:
     support = np.flatnonzero(fit.weights > _SUPPORT)
     signed = [[int(signs[k]) * value for value in exact[k]] for k in support]
     weights = dependency(signed)
-    return weights is not None and (min(weights) >= 0 or max(weights) <= 0)
+    if weights is None or (min(weights) < 0 < max(weights)):
+        return None
+    return tuple(
+        (int(k), int(signs[k])) for k, weight in zip(support, weights, strict=False) if weight
+    )
 
 
 def dependency(rows: Exact) -> list[Fraction] | None:

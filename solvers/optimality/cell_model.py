@@ -114,13 +114,20 @@ class CellModel:
             self.values,
             np.concatenate([self.active, np.array(examples, dtype=np.int64)]),
             np.concatenate([np.full(len(self.active), -1), np.array(layers, dtype=np.int64)]),
+            np.concatenate(
+                [self.active, self.case.point.problem.examples + np.arange(len(layers))]
+            ),
         )
 
     def part(self, chosen: NDArray[np.int64]) -> Constraints:
         """Some of the constraints, by their indices."""
         every = self.constraints
         return Constraints(
-            every.rows[chosen], every.values[chosen], every.places[chosen], every.layers[chosen]
+            every.rows[chosen],
+            every.values[chosen],
+            every.places[chosen],
+            every.layers[chosen],
+            every.numbers[chosen],
         )
 
     def hessian(self, weights: Vector) -> Matrix:

@@ -51,23 +51,20 @@ class Constraints:
     """Some constraints of a cell (k of them).
 
     ``rows`` J (k x p), ``values`` c (k, rounded up), ``places`` (k) the example that each is about,
-    ``layers`` (k) the hidden layer whose pre-activation has a sign, -1 for a margin.
+    ``layers`` (k) the hidden layer whose pre-activation has a sign, -1 for a margin; ``numbers``
+    (k) counts the margins of all examples, then the walls of the cell.
     """
 
     rows: Matrix
     values: Vector
     places: NDArray[np.int64]
     layers: NDArray[np.int64]
+    numbers: NDArray[np.int64]
 
     @cached_property
     def lengths(self) -> Vector:
         """Norms of the rows (k), rounded up."""
         return np.asarray(np.linalg.norm(self.rows, axis=1) * _UP)
-
-    @property
-    def examples(self) -> NDArray[np.int64]:
-        """The example of a margin, -1 for a sign (k)."""
-        return np.where(self.layers < 0, self.places, -1)
 
     def expansion(self, case: Case, radius: float) -> tuple[Vector, Vector]:
         """The docstring's e_i and K_i (k each)."""
@@ -119,10 +116,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class CurvatureBound:
-    """Every point of the cell within the radius has objective >= objective - ``slack``."""
+    """Every point of the cell within the radius has objective >= objective - ``slack``.
+
+    ``rotation`` is the multiple of the tangents' squares that was added.
+    """
 
     slack: float
     sigma: Vector
+    rotation: float = 0.0
 
 
 def curvature_bound(case: Case, cell: Cell, radius: float) -> CurvatureBound | None:
@@ -145,7 +146,7 @@ def curvature_bound(case: Case, cell: Cell, radius: float) -> CurvatureBound | N
     slack = (cell.residual + _residual_error(case, cell)) * radius
     slack += float(cell.weights @ np.where(held.values > 0.0, excess, 0.0))
     slack += 2.0 * float(sigma @ excess**2) + 4.0 * 2.0**-53 * case.point.objective
-    return CurvatureBound((slack + paired.slack) * _UP, sigma)
+    return CurvatureBound((slack + paired.slack) * _UP, sigma, free.multiple)
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class _Paired:
 class _Free:
     """A multiple of the tangents' T'T, and its rounding."""
 
+    multiple: float = 0.0
     matrix: Matrix | float = 0.0
     error: float = 0.0
 
@@ -186,10 +188,11 @@ def _free_multiple(rows: Matrix | None) -> _Free:
     largest = 0.0 if rows is None else float(np.sum(rows * rows, axis=1).max(initial=0.0))
     if rows is None or not largest > 0.0:
         return _Free()
-    scaled = rows * float(np.sqrt(_FREE / largest))
+    multiple = _FREE / largest
+    scaled = rows * float(np.sqrt(multiple))
     # The common factor rounds each entry by a relative 2 u: rows that are not quite tangents.
     size = float(np.sum(scaled * scaled))
-    return _Free(scaled.T @ scaled, 8.0 * (sum(rows.shape) + 4) * _U * size)
+    return _Free(multiple, scaled.T @ scaled, 8.0 * (sum(rows.shape) + 4) * _U * size)
 
 
 def _residual_error(case: Case, cell: Cell) -> float:

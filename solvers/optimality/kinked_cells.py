@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.certificate import CellBound, LocalLowerBound
+from solvers.certificate import LocalLowerBound
 from solvers.findings import Answer, LocalFinding
 from solvers.kinks import Slopes
 from solvers.nnls import nonnegative_least_squares
@@ -27,7 +27,7 @@ from solvers.optimality.cell_model import FLAT, CellModel, Wall
 from solvers.optimality.curvature_bound import Cell, CurvatureBound, curvature_bound
 from solvers.optimality.multiplier_search import curved_cell
 from solvers.optimality.rotations import tangents
-from solvers.optimality.second_order import least_curvature
+from solvers.optimality.second_order import cell_evidence, least_curvature
 from solvers.optimality.smoothness import open_signs, smooth_radius
 from solvers.stationarity import ACTIVE
 
@@ -37,6 +37,8 @@ Place = tuple[int, int, int]
 """Layer, example, neuron."""
 Choice = tuple[tuple[int, ...], list[tuple[float, ...]]]
 """Indices of some places, and the signs that they can have together."""
+Support = tuple[tuple[int, int], ...]
+"""Indices of places with signs that no parameters have."""
 
 _MAX_CELLS = 1024
 _MAX_PLACES = 60
@@ -73,12 +75,13 @@ def kinked_cells(case: Case) -> LocalFinding | None:
     if not places:
         return None
     radius = min(smooth_radius(case, masks), case.point.norm)
-    cells = _cells(case, masks, places, radius)
+    empty: list[Support] = []
+    cells = _cells(case, masks, places, radius, empty)
     while cells and radius >= case.resolution:
         case.budget.check()
         bounds = _bounds(case, [cell for _, cell in cells], radius)
         if bounds is not None:
-            return _finding(case, radius, cells, bounds)
+            return _finding(case, radius, cells, bounds, (places, empty))
         radius *= 0.5
     if cells:
         case.tried.append("some adjacent cell has no curvature bound")
@@ -98,13 +101,20 @@ def _applicable(case: Case) -> bool:
 
 
 def _cells(
-    case: Case, masks: tuple[Mask, ...], places: list[Place], largest: float
+    case: Case,
+    masks: tuple[Mask, ...],
+    places: list[Place],
+    largest: float,
+    empty: list[Support],
 ) -> list[tuple[_Signs, Cell]] | None:
-    """All cells, or None where there are too many or one proves nothing within ``largest``."""
+    """All cells, or None where there are too many or one proves nothing within ``largest``.
+
+    Signs that no parameters have are noted in ``empty``.
+    """
     if largest < case.resolution:
         case.tried.append("more signs may change within the resolution than were counted")
         return None
-    choices = _sign_choices(case, places) if len(places) <= _MAX_PLACES else None
+    choices = _sign_choices(case, places, empty) if len(places) <= _MAX_PLACES else None
     if choices is None:
         case.tried.append(
             f"no cell-by-cell curvature bound: {len(places)} signs are open, more than "
@@ -134,7 +144,7 @@ def _bounds(case: Case, cells: list[Cell], radius: float) -> list[CurvatureBound
     return found
 
 
-def _sign_choices(case: Case, places: list[Place]) -> list[Choice] | None:
+def _sign_choices(case: Case, places: list[Place], empty: list[Support]) -> list[Choice] | None:
     """Groups of places with the signs that each can have; None if there are too many cells.
 
     A pre-activation of the first layer is linear in theta. A point where some of them vanish lies
@@ -152,11 +162,12 @@ def _sign_choices(case: Case, places: list[Place]) -> list[Choice] | None:
     rows = exact_rows(layer, problem.x, [(places[k][1], places[k][2]) for k in first])
     for block in blocks(rows):
         chosen = [rows[k] for k in block]
-        signs = sign_vectors(chosen, _MAX_CELLS // total, case.budget.check)
-        if signs is None:
+        found = sign_vectors(chosen, _MAX_CELLS // total, case.budget.check)
+        if found is None:
             return None
-        total *= max(1, len(signs))
-        choices.append((tuple(first[k] for k in block), signs))
+        total *= max(1, len(found.signs))
+        choices.append((tuple(first[k] for k in block), found.signs))
+        empty += [tuple((first[block[k]], s) for k, s in support) for support in found.empty]
     return choices if total <= _MAX_CELLS else None
 
 
@@ -228,20 +239,24 @@ def _finding(
     radius: float,
     cells: list[tuple[_Signs, Cell]],
     bounds: list[CurvatureBound],
+    outer: tuple[list[Place], list[Support]],
 ) -> LocalFinding:
+    """``outer``: the open places, and signs of them that no parameters have."""
     point = case.point
     slack = max(b.slack for b in bounds)
     evidence = tuple(
-        CellBound(signs.signs, cell.held.examples, cell.weights, bound.sigma)
+        cell_evidence(signs.signs, cell, bound)
         for (signs, cell), bound in zip(cells, bounds, strict=True)
     )
     claim = LocalLowerBound(
         point.theta,
         radius,
         point.objective - slack,
-        "kinked-cells",
+        "curved-cells",
         case.kkt.multipliers,
         cells=evidence,
+        places=tuple(outer[0]),
+        empty=tuple(outer[1]),
     )
     return LocalFinding(
         Answer.YES,

@@ -19,7 +19,7 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
-from solvers.certificate import LocalLowerBound
+from solvers.certificate import CellBound, LocalLowerBound
 from solvers.findings import Answer, LocalFinding
 from solvers.optimality.case import Case
 from solvers.optimality.cell_model import FLAT, CellModel, null_space, smooth_model
@@ -114,7 +114,7 @@ def second_order_sufficient(case: Case) -> LocalFinding | None:
     weights = case.kkt.multipliers
     model = CellModel(case, case.kinks.slopes, np.flatnonzero(weights > 0.0))
     cell = model.bounded(weights[model.active], None, None)
-    finding = _proved(case, cell, min(largest, case.point.norm), "second-order")
+    finding = _proved(case, cell, min(largest, case.point.norm))
     if finding is None:
         case.tried.append("the second-order sufficient condition proves no radius")
     return finding
@@ -152,10 +152,10 @@ def curved_multipliers(case: Case) -> LocalFinding | None:
     if cell is None:
         case.tried.append("no multipliers curve the Lagrangian upwards on the critical cone")
         return None
-    return _proved(case, cell, min(largest, case.point.norm), "second-order-cone")
+    return _proved(case, cell, min(largest, case.point.norm))
 
 
-def _proved(case: Case, cell: Cell, largest: float, rule: str) -> LocalFinding | None:
+def _proved(case: Case, cell: Cell, largest: float) -> LocalFinding | None:
     """The curvature bound at the largest radius, halved from ``largest``, where it says enough."""
     if not least_curvature(cell) > FLAT:
         return None
@@ -164,7 +164,7 @@ def _proved(case: Case, cell: Cell, largest: float, rule: str) -> LocalFinding |
         case.budget.check()
         proved = curvature_bound(case, cell, radius)
         if proved is not None and case.slack_is_small(proved.slack, radius):
-            return _finding(case, cell, radius, proved, rule)
+            return _finding(case, cell, radius, proved)
         radius *= 0.5
     return None
 
@@ -187,14 +187,16 @@ def least_curvature(cell: Cell) -> float:
     return float(scipy.linalg.eigvalsh(basis.T @ matrix @ basis, subset_by_index=[0, 0])[0])
 
 
-def _finding(
-    case: Case, cell: Cell, radius: float, proved: CurvatureBound, rule: str
-) -> LocalFinding:
+def _finding(case: Case, cell: Cell, radius: float, proved: CurvatureBound) -> LocalFinding:
     value = case.point.objective - proved.slack
-    alpha, sigma = np.zeros((2, case.point.problem.examples))
-    alpha[cell.held.examples] = cell.weights
-    sigma[cell.held.examples] = proved.sigma
-    claim = LocalLowerBound(case.point.theta, radius, value, rule, alpha, sigma)
+    claim = LocalLowerBound(
+        case.point.theta,
+        radius,
+        value,
+        "curved-cells",
+        case.kkt.multipliers,
+        cells=(cell_evidence((), cell, proved),),
+    )
     return LocalFinding(
         Answer.YES,
         "second_order",
@@ -203,6 +205,18 @@ def _finding(
         reason="the Lagrangian is positively curved along every critical direction",
         claims=(claim,),
     )
+
+
+def cell_evidence(signs: tuple[float, ...], cell: Cell, proved: CurvatureBound) -> CellBound:
+    """The numbers of one cell's bound."""
+    pairs: tuple[tuple[int, int, float], ...] = ()
+    if cell.cone is not None:
+        numbers, values = cell.cone.held.numbers, np.triu(cell.cone.pairs)
+        pairs = tuple(
+            (int(numbers[a]), int(numbers[b]), float(values[a, b]))
+            for a, b in np.argwhere(values > 0.0)
+        )
+    return CellBound(signs, cell.held.numbers, cell.weights, proved.sigma, pairs, proved.rotation)
 
 
 def second_order_necessary(case: Case) -> LocalFinding | None:

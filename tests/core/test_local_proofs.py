@@ -344,7 +344,7 @@ def test_second_order_bounds_hold_where_descents_end(seed: int) -> None:
 def test_second_order_claims_satisfy_their_inequality(spec: Spec, x: Any, parameters: Any) -> None:
     """mu/2 >= r <lambda, K> + 2 r^2 <sigma, e^2>, s >= ||rho|| r + <lambda, c> + 2 <sigma, c^2>.
 
-    Recomputed from the claim's sigma with NumPy: e = ||Q||/2 + K r, sigma <= lambda / T.
+    Recomputed from the cell's sigma with NumPy: e = ||Q||/2 + K r, sigma <= lambda / T.
     """
     case = case_of(point_of(spec, x, parameters))
     finding = second_order_sufficient(case)
@@ -353,9 +353,10 @@ def test_second_order_claims_satisfy_their_inequality(spec: Spec, x: Any, parame
     assert finding.slack is not None
     (claim,) = finding.claims
     assert isinstance(claim, LocalLowerBound)
-    assert claim.sigma is not None
+    (cell,) = claim.cells
     point, problem, r = case.point, case.point.problem, finding.radius
-    weights, sigma = claim.alpha, claim.sigma
+    weights, sigma = np.zeros((2, problem.examples))
+    weights[cell.constraints], sigma[cell.constraints] = cell.weights, cell.sigma
     ones = [s.copy() for s in case.kinks.slopes]
     rows = np.array(
         [

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.thorough
 def signs_of(rows: Matrix, most: int = 10_000) -> set[tuple[float, ...]]:
     found = sign_vectors(fractions(rows).tolist(), most, lambda: None)
     assert found is not None
-    assert len(found) == len(set(found))
-    return set(found)
+    assert len(found.signs) == len(set(found.signs))
+    return set(found.signs)
 
 
 def attained(rows: Matrix, rng: np.random.Generator) -> set[tuple[float, ...]]:

@@ -11,6 +11,7 @@ from ..case import Case
 from ..fields import Object
 from ..network import Theta
 from ..predictor import Norm
+from .curved_cells import curved_cells
 from .group_norm import frozen_pattern_dual, group_norm_dual
 from .layer_blocks import layer_blocks
 from .layer_cells import layer_cells
@@ -41,6 +42,7 @@ GLOBAL_RULES: dict[str, GlobalRule] = {
 }
 
 LOCAL_RULES: dict[str, LocalRule] = {
+    "curved-cells": curved_cells,
     "frozen-pattern-dual": frozen_pattern_dual,
     "sign-cells": sign_cells,
     "sign-tree": sign_tree_local,

@@ -1,0 +1,1 @@
+"""What the curvature bound needs: fixed signs, cells, expansions of constraints, rotations."""
