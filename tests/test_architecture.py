@@ -20,7 +20,16 @@ from solvers.stationarity import kkt_finding
 
 GLOBAL_BOUNDS = importlib.import_module("solvers.optimality.global_bounds").GLOBAL_BOUNDS
 ROOT = Path(solvers.__file__).parent.parent
-THIRD_PARTY = {"clarabel", "cvxpy", "jaxtyping", "numpy", "pydantic", "pydantic_core", "scipy"}
+THIRD_PARTY = {
+    "clarabel",
+    "cvxpy",
+    "jaxtyping",
+    "numpy",
+    "pydantic",
+    "pydantic_core",
+    "pyscipopt",
+    "scipy",
+}
 """Back ends of the solvers; web frameworks and storage belong to the service."""
 HEADINGS = ("Claims", "Because", "Silent when", "See")
 
