@@ -8,6 +8,7 @@ With W_l(u_l) the layers, a_(i,0) = x_i and R the root of 2 f_max / m:
                  a_(i,l) = z_(i,l), or max(z_(i,l), 0) by one binary each,
                  y_i z_(i,m) >= 1.
 
+The raw model has 1/2 ||theta||² <= t in place of the first two lines, and R = root of 2 f_max.
 Some optimum is balanced (:mod:`~solvers.spatial.balance`), so the least t is the least
 1/2 ||theta||², and |u| <= R there. Lengths are in a unit near ||theta||: theta is the variables
 times that length, the data are multiplied by its m-th power.
@@ -56,6 +57,7 @@ class Model:
     most: float
     scip: pyscipopt.Model
     value: pyscipopt.Variable
+    raw: bool
     weights: list[pyscipopt.Variable] = field(default_factory=list)
     units: list[list[Unit]] = field(default_factory=list)
 
@@ -66,8 +68,9 @@ class Model:
 
     @property
     def radius(self) -> float:
-        """R: the norm of a layer at a balanced point with the objective ``most``."""
-        return math.sqrt(2.0 * self.most / self.problem.network.depth) / self.length * (1.0 + _ROOM)
+        """R: a layer's largest norm where the objective is at most ``most``."""
+        parts = 1 if self.raw else self.problem.network.depth
+        return math.sqrt(2.0 * self.most / parts) / self.length * (1.0 + _ROOM)
 
     @property
     def data(self) -> Matrix:
@@ -75,18 +78,17 @@ class Model:
         return np.asarray(self.problem.x * self.length**self.problem.network.depth)
 
     @classmethod
-    def of(cls, problem: Problem, most: float) -> Model:
-        """The model of all balanced points with objective at most ``most``."""
+    def of(cls, problem: Problem, most: float, *, raw: bool = False) -> Model:
+        """The model of all balanced points (``raw``: all) with objective at most ``most``."""
         scip = pyscipopt.Model("problem-1")
         scip.hideOutput()
-        model = cls(problem, most, scip, scip.addVar("t", lb=0.0))
+        model = cls(problem, most, scip, scip.addVar("t", lb=0.0), raw)
         scip.chgVarUb(model.value, most / model.length**2 * (1.0 + _ROOM))
         scip.setObjective(model.value, "minimize")
-        network = problem.network
-        for part in network.slices:
-            model._add_weights(part.stop - part.start)
-        for into, out in neuron_weights(network):
-            scip.addCons(model._square(into) == model._square(out))
+        network, radius = problem.network, model.radius
+        for k in range(network.size):
+            model.weights.append(scip.addVar(f"u{k}", lb=-radius, ub=radius))
+        model._limit_norms()
         activations: list[list[Expression]] = model.data.tolist()
         sizes: Matrix = model.data
         for layer, part in zip(network.layers[:-1], network.slices[:-1], strict=True):
@@ -95,14 +97,16 @@ class Model:
         model._add_margins(network.layers[-1], model.weights[network.slices[-1]], activations)
         return model
 
-    def _add_weights(self, count: int) -> None:
-        """The parameters of one more layer, within its share of the objective."""
-        radius, first = self.radius, len(self.weights)
-        new = [self.scip.addVar(f"u{first + k}", lb=-radius, ub=radius) for k in range(count)]
-        self.weights.extend(new)
-        self.scip.addCons(
-            0.5 * self.problem.network.depth * quicksum(u * u for u in new) <= self.value
-        )
+    def _limit_norms(self) -> None:
+        network = self.problem.network
+        if self.raw:
+            self.scip.addCons(0.5 * self._square(np.arange(network.size)) <= self.value)
+            return
+        for part in network.slices:
+            size = self._square(np.arange(part.start, part.stop))
+            self.scip.addCons(0.5 * network.depth * size <= self.value)
+        for into, out in neuron_weights(network):
+            self.scip.addCons(self._square(into) == self._square(out))
 
     def _square(self, places: Indices) -> pyscipopt.Expr:
         """Sum of squares of the weights at these places in theta."""

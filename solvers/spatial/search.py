@@ -43,22 +43,32 @@ class Found:
 
 
 def search(
-    problem: Problem, budget: Budget, *, most: float, start: Vector | None = None, seed: int = 0
+    problem: Problem,
+    budget: Budget,
+    *,
+    most: float,
+    start: Vector | None = None,
+    seed: int = 0,
+    raw: bool = False,
 ) -> Found:
     """Minimise over all points with objective at most ``most``, within the budget.
 
-    ``start`` is a feasible point, if one is known. Raises :class:`SolverFailure` where SCIP fails
+    ``start`` is a feasible point, if one is known; ``raw`` leaves out what strengthens the model.
+    Raises :class:`SolverFailure` where SCIP fails
     or finds the problem infeasible.
     """
-    model = Model.of(problem, most)
+    model = Model.of(problem, most, raw=raw)
     if not float(np.abs(model.data).max()) <= _LARGEST:
         raise SolverFailure("the inputs differ by too many orders of magnitude")
     scip = model.scip
     scip.setParams(_parameters(budget, seed))
-    scip.includeEventhdlr(_Watch(budget, model), "watch", "progress and cancellation")
+    watch = _Watch(budget, model)
+    scip.includeEventhdlr(watch, "watch", "progress and cancellation")
     if start is not None:
         model.add_point(start)
     _run(scip)
+    if watch.error is not None:
+        raise watch.error
     budget.nodes += int(scip.getNTotalNodes())
     status = scip.getStatus()
     if status in ("infeasible", "inforunbd", "unbounded", "unknown"):
@@ -99,17 +109,28 @@ def _run(scip: pyscipopt.Model) -> None:
 
 
 class _Watch(pyscipopt.Eventhdlr):
-    """After each node: tell how far the search is, and stop it where the request is cancelled."""
+    """After each relaxation: tell how far the search is, and stop it where it is cancelled.
+
+    SCIP cannot pass an exception on (a signal handler's, or the listener's): ``error`` keeps it.
+    """
 
     def __init__(self, budget: Budget, model: Model) -> None:
         super().__init__()
+        self.error: BaseException | None = None
         self._budget = budget
         self._square = model.length**2
 
     def eventinit(self) -> None:
-        self.model.catchEvent(PY_SCIP_EVENTTYPE.NODESOLVED, self)
+        self.model.catchEvent(PY_SCIP_EVENTTYPE.LPSOLVED, self)
 
     def eventexec(self, event: object) -> None:
+        try:
+            self._tell()
+        except BaseException as error:  # noqa: BLE001 - raised again by search
+            self.error = error
+            self.model.interruptSolve()
+
+    def _tell(self) -> None:
         scip = self.model
         if self._budget.cancelled():
             scip.interruptSolve()
