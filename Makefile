@@ -57,8 +57,9 @@ bench: $(VENV)/.installed-dev  ## small certifications against a trivial POST
 bench-programs: $(VENV)/.installed-dev  ## the fixed-pattern program: each method against size
 	$(BIN)/python -m benchmarks.fixed_pattern
 
-bench-width: $(VENV)/.installed-dev  ## sign patterns, unlimited width, and nets on which generic solvers stall
+bench-width: $(VENV)/.installed-dev  ## ten minutes: sign patterns, unlimited width, and nets on which generic solvers stall
 	$(BIN)/python -m benchmarks.unlimited_width
+	$(BIN)/python -m benchmarks.beside_scip
 
 bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points of shared and deep nets
 	$(BIN)/python -m benchmarks.local_share

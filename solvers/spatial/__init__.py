@@ -4,6 +4,7 @@ Nothing in here proves anything: SCIP accepts constraints that are violated a li
 are not rounded. Importing this package loads PySCIPOpt, so it is imported where it is needed.
 """
 
+from solvers.spatial.model import Model
 from solvers.spatial.search import TOLERANCE, Found, SolverFailure, search
 
-__all__ = ["TOLERANCE", "Found", "SolverFailure", "search"]
+__all__ = ["TOLERANCE", "Found", "Model", "SolverFailure", "search"]

@@ -49,15 +49,13 @@ def search(
     most: float,
     start: Vector | None = None,
     seed: int = 0,
-    raw: bool = False,
 ) -> Found:
     """Minimise over all points with objective at most ``most``, within the budget.
 
-    ``start`` is a feasible point, if one is known; ``raw`` leaves out what strengthens the model.
-    Raises :class:`SolverFailure` where SCIP fails
+    ``start`` is a feasible point, if one is known. Raises :class:`SolverFailure` where SCIP fails
     or finds the problem infeasible.
     """
-    model = Model.of(problem, most, raw=raw)
+    model = Model.of(problem, most)
     if not float(np.abs(model.data).max()) <= _LARGEST:
         raise SolverFailure("the inputs differ by too many orders of magnitude")
     scip = model.scip
