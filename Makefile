@@ -70,8 +70,9 @@ bench: $(VENV)/.installed-dev  ## small certifications against a trivial POST
 bench-programs: $(VENV)/.installed-dev  ## the fixed-pattern program: each method against size
 	$(BIN)/python -m benchmarks.fixed_pattern
 
-bench-width: $(VENV)/.installed-dev  ## sign patterns, unlimited width, and nets on which generic solvers stall
+bench-width: $(VENV)/.installed-dev  ## ten minutes: sign patterns, unlimited width, and nets on which generic solvers stall
 	$(BIN)/python -m benchmarks.unlimited_width
+	$(BIN)/python -m benchmarks.beside_scip
 
 bench-diagonal: $(VENV)/.installed-dev  ## deep diagonal nets, and the global values of the paper
 	$(BIN)/python -m benchmarks.diagonal
