@@ -56,7 +56,7 @@ def circular(filters: list[list[float]]) -> Json:
         "layers": [layer] * len(filters) + [{"type": "dense", "outputs": 1}],
     }
     data = {"x": [[1.0, 2.0, 0.5], [0.25, 1.0, 1.0]], "y": [1, 1]}
-    return {"network": net, "dataset": data, "parameters": [*filters, [[1.0, 1.0, 1.0]]]}
+    return {"network": net, "dataset": data, "parameters": [*filters, [[1.0, 0.0, 0.0]]]}
 
 
 def on_ties() -> Json:
@@ -92,7 +92,7 @@ BASES.update(
             circular([[1.0, 0.5, 0.25]]), questions=["predictor"]
         ),
         "predictor-deep": lambda: certificate(
-            circular([[1.0, 0.5, -0.75], [0.25, 1.0, -0.5]]), questions=["predictor"]
+            circular([[0.5, 0.25, 0.0], [1.0, 0.0, 0.5]]), questions=["predictor"]
         ),
         "moved-layer": lambda: only(
             certificate(EXAMPLES["theorem-5.3"].request, questions=["layers"]),
@@ -263,7 +263,7 @@ FORGERIES = [
     ),
     forged("bound raised", VERTICES, LOWER, "bound", grown(LOWER, "value", 1.0 + 1e-11)),
     forged("objective lowered", L1, BETTER, "objective", grown(BETTER, "value", 1.0 - 1e-9)),
-    forged("objective lowered", DEEP, BETTER, "objective", grown(BETTER, "value", 1.0 - 1e-9)),
+    forged("objective lowered", DEEP, BETTER, "objective", grown(BETTER, "value", 1.0 - 1e-6)),
     forged("not better", LP, BETTER, "objective", own_as_better),
     forged("below margin 1", L1, BETTER, "margin", scaled_past_margin),
     forged("a coordinate short", L1, BETTER, "length", lower_dimension),
