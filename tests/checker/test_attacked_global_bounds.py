@@ -17,7 +17,7 @@ from solvers.optimality.weighted_margin import weighted_margin
 from solvers.problem import Problem
 from tests.checker.forging import Json
 from tests.checker.nets import ANY, DIAGONAL, LINEAR, RELU
-from tests.checker.single import any_case, claimed, proved
+from tests.checker.single import any_case, by_neurons, claimed, proved
 from tests.core.global_tools import attacked, case_at
 from tests.core.tools import Spec, for_seeds
 
@@ -161,17 +161,19 @@ def sizes_of(problem: Problem) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("spec", [ANY[0], ANY[3], ANY[5], ANY[6], ANY[8], ANY[9]])
+@pytest.mark.parametrize("by_neuron", [True, False])
+@pytest.mark.parametrize("spec", [ANY[0], ANY[3], ANY[5], ANY[6], ANY[9]])
 @for_seeds(2)
-def test_any_weights_that_are_accepted_are_true(spec: Spec, seed: int) -> None:
+def test_any_weights_that_are_accepted_are_true(spec: Spec, by_neuron: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     case = any_case(spec, seed, 3)
     problem = case.point.problem
-    (bound,) = weighted_margin(case)
-    document = claimed(case, bound.claim)
-    lowest = least_found(case, [bound], seed)
+    relu = by_neuron and not problem.network.is_linear
+    claim = by_neurons(case, rng) if relu else weighted_margin(case)[0].claim
+    document = claimed(case, claim)
+    lowest = least_found(case, [], seed)
     honest = document["evidence"][0]
-    assert Fraction(bound.value) <= proved(problem.shift, document, honest) <= lowest
+    assert Fraction(claim.value) <= proved(problem.shift, document, honest) <= lowest
     for _ in range(20):
         evidence = {**honest, "alpha": [[i, a * rng.uniform(0.5, 2.0)] for i, a in honest["alpha"]]}
         if "first" in honest:
