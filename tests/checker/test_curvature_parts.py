@@ -204,7 +204,7 @@ def test_squares_are_added_exactly(seed: int) -> None:
 
 
 def _attained(rows: Array, rng: np.random.Generator) -> set[tuple[int, ...]]:
-    z = rng.normal(size=(3000, rows.shape[1])) @ rows.T
+    z = rng.normal(size=(100_000, rows.shape[1])) @ rows.T
     return {tuple(int(v) for v in s) for s in np.sign(z[(z != 0.0).all(axis=1)])}
 
 
