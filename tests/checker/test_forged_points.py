@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from solvers.examples import EXAMPLES
-from tests.checker import nets
+from tests.checker import kinds
 from tests.checker.forging import (
     BASES,
     Forgery,
@@ -95,7 +95,7 @@ BASES.update(
 )
 
 Change = Callable[[Json], Any]
-assert nets.NETS
+assert kinds.NETS
 
 
 def _column(**values: Any) -> Change:
