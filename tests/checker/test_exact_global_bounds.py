@@ -188,3 +188,18 @@ def test_opposite_patches_are_two_sides_of_one_plane() -> None:
     rule["tree"][0]["regions"][0]["equations"] = [-4.0]
     found = by_hand(patches(2, 1, 1), [1.0, -1.0], [[1.0], [1.0, 1.0]], rule, 0.5)
     assert proved(0, found, rule) == 1 - Fraction(1, 2**40)
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        (patches(40, 1, 1), filter_evidence(1.0, 0.0)),
+        (patches(40, 1, 1, activation="linear"), {"rule": "psd-dual", "alpha": [1.0]}),
+        (patches(40, 1, 1, activation="linear"), margin_evidence(4.0)),
+    ],
+    ids=["filter-tree", "psd-dual", "weighted-margin"],
+)
+def test_large_matrices_are_refused_before_they_are_built(spec: Spec, rule: Json) -> None:
+    found = by_hand(spec, [float(k) for k in range(1, 41)], [[1.0], [1.0] * 40], rule, 0.1)
+    report = checked(found, work_limit=100)
+    assert failed(report) == {(CLAIM, "work limit")}
