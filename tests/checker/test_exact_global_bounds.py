@@ -19,7 +19,7 @@ from solvers.optimality.weighted_margin import spread_factor
 from tests.checker.forging import Json, checked, failed
 from tests.checker.nets import ANY
 from tests.checker.single import proved
-from tests.core.tools import Spec, diagonal, patches, shared, stacked
+from tests.core.tools import Spec, dense, diagonal, patches, shared, stacked
 
 CLAIM = "global_lower_bound"
 
@@ -151,3 +151,55 @@ def test_layers_spread_as_the_solver_says(spec: Spec) -> None:
     layers = read_network(Object(read(json.dumps(spec)), "network")).layers
     for own, other in zip(layers, Network.from_dict(spec).layers, strict=True):
         assert spread_square(own, Work()) == pytest.approx(spread_factor(other) ** 2, rel=1e-12)
+
+
+def with_examples(found: Json, x: list[list[float]], y: list[int]) -> Json:
+    found["statement"]["problem"]["dataset"] = {"x": x, "y": y}
+    return found
+
+
+def test_of_two_sides_only_one_earns() -> None:
+    """Ends of 64: 64^(2/3) = 16, so the sides earn 32 - 16 and 48 - 16, the larger one counts."""
+    rule = {
+        "rule": "support-tree",
+        "reach": 64.0,
+        "tree": [{"alpha": [[1, 0.5], [2, 0.75]]}],
+    }
+    found = by_hand(diagonal(1, 3), [1.0], [[1.0]] * 3, rule, 1.0)
+    found = with_examples(found, [[1.0], [-1.0]], [1, 1])
+    assert proved(0, found, rule) == Fraction(3, 2) * (Fraction(5, 4) - 32)
+
+
+def test_the_output_sign_that_earns_more_counts() -> None:
+    """Weights 2 and 1 on labels 1 and -1 at x = 1 and -1: (2 + 1) / 2."""
+    rule = {
+        "rule": "weighted-margin",
+        "alpha": [[1, 2.0], [2, 1.0]],
+        "neurons": [{"scale": 0.5, "tree": [1, {}, {}]}, {"scale": 1.0, "tree": [2, {}, {}]}],
+    }
+    found = by_hand(dense(1, 1, 1), [1.0], [[[1.0]], [[1.0]]], rule, 1.0)
+    found = with_examples(found, [[1.0], [-1.0]], [1, -1])
+    assert proved(0, found, rule) == Fraction(3, 2)
+
+
+def test_opposite_patches_are_two_sides_of_one_plane() -> None:
+    """q = v_1 sigma(w) + v_2 sigma(-w): a quarter of mu = -4 times sigma(w) sigma(-w) = 0 helps."""
+    rule = filter_evidence(1.0 - 2.0**-40, 0.0)
+    rule["tree"][0]["regions"][0]["equations"] = [-4.0]
+    found = by_hand(patches(2, 1, 1), [1.0, -1.0], [[1.0], [1.0, 1.0]], rule, 0.5)
+    assert proved(0, found, rule) == 1 - Fraction(1, 2**40)
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        (patches(40, 1, 1), filter_evidence(1.0, 0.0)),
+        (patches(40, 1, 1, activation="linear"), {"rule": "psd-dual", "alpha": [1.0]}),
+        (patches(40, 1, 1, activation="linear"), margin_evidence(4.0)),
+    ],
+    ids=["filter-tree", "psd-dual", "weighted-margin"],
+)
+def test_large_matrices_are_refused_before_they_are_built(spec: Spec, rule: Json) -> None:
+    found = by_hand(spec, [float(k) for k in range(1, 41)], [[1.0], [1.0] * 40], rule, 0.1)
+    report = checked(found, work_limit=100)
+    assert failed(report) == {(CLAIM, "work limit")}
