@@ -329,3 +329,10 @@ def test_neurons_rotate_only_with_equal_slopes_and_without_walls() -> None:
     assert len(rotations.rows({other}, patterns)) == 3
     wall = Constraint(0, 2, 1, 1, 0)
     assert rotations.rows({margin, other, wall}, patterns) == []
+
+
+def test_neurons_without_a_path_to_the_output_need_no_sign() -> None:
+    spec = stacked(1, {"type": "dense", "outputs": 2}, shared([[1, 0]]))
+    case = problem_case(spec, [[1.0]])
+    center = case.point([Fraction(k) for k in (1, 0, 1, 1)], "theta")
+    assert changing_signs(case, center, Fraction(1, 10)) == set()
