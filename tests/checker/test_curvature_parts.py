@@ -336,3 +336,12 @@ def test_neurons_without_a_path_to_the_output_need_no_sign() -> None:
     case = problem_case(spec, [[1.0]])
     center = case.point([Fraction(k) for k in (1, 0, 1, 1)], "theta")
     assert changing_signs(case, center, Fraction(1, 10)) == set()
+
+
+def test_changes_add_up_over_the_layers() -> None:
+    """All weights 1 on x = 1: layer l moves by (1 + r)^l - 1, which is 1 at r = 2^(1/l) - 1."""
+    case = problem_case(diagonal(1, 4), [[1.0]])
+    center = case.point([Fraction(1)] * 4, "theta")
+    for radius, moving in ((0.2599, set()), (0.26, {2}), (0.414, {2}), (0.415, {1, 2})):
+        found = changing_signs(case, center, Fraction(radius))
+        assert found == {(layer, 0, 0) for layer in moving}
