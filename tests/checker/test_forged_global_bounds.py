@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from solvers.certificate import GlobalLowerBound
 from solvers.optimality.global_bounds import quadratic_form
 from solvers.optimality.shared_tree import shared_tree
 from solvers.optimality.support_tree import support_tree
@@ -49,6 +50,18 @@ def base_by_neurons(spec: Spec, seed: int) -> Json:
     return claimed(case, by_neurons(case, np.random.default_rng(seed)))
 
 
+def base_by_pair(spec: Spec) -> Json:
+    """A deep dense net and its first and third example, which have opposite labels."""
+    for seed in range(100):
+        problem = (case := any_case(spec, seed, 3)).point.problem
+        if problem.y[0] == problem.y[1] != problem.y[2]:
+            break
+    depth, apart = problem.network.depth, np.linalg.norm(problem.x[0] - problem.x[2])
+    value = depth / 2.0 * (2.0 / float(apart)) ** (2.0 / depth) * (1.0 - 1e-14)
+    alpha = np.array([1.0, 0.0, 1.0])
+    return claimed(case, GlobalLowerBound(value, "weighted-margin", alpha))
+
+
 BASES |= {
     "boxes": lambda: base(support_tree, diagonal(2, 3, "linear"), 0, 2),
     "one-box": lambda: base(support_tree, diagonal(2, 3, "linear"), 1, 2),
@@ -60,7 +73,7 @@ BASES |= {
     "singular-values": lambda: base(quadratic_form, LINEAR[2], 0, 3),
     "first-layer": lambda: base(weighted_margin, {**DEEP, "activation": "linear"}, 0, 2),
     "linear-margin": lambda: base(weighted_margin, diagonal(3, 4, "linear"), 0, 2),
-    "near-pair": lambda: base(weighted_margin, dense(2, 3, 2, 2, 1), 29, 3),
+    "near-pair": lambda: base_by_pair(dense(2, 3, 2, 2, 1)),
     "neurons": lambda: base_by_neurons(ANY[0], 1),
     "shared-neurons": lambda: base_by_neurons(ANY[5], 1),
 }
