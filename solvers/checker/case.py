@@ -6,7 +6,7 @@ of the statement is multiplied by 2**s, an objective or a bound on one by 4**s.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
@@ -21,10 +21,14 @@ MAX_UNIT = 2000
 
 @dataclass(frozen=True)
 class Multipliers:
-    """What a KKT claim that holds established: bounds on ||rho|| and on sum lambda_i (q_i - 1)."""
+    """What a KKT claim that holds established: ||rho|| (rounded up), sum lambda_i (q_i - 1).
+
+    ``kink`` is its kink tolerance.
+    """
 
     residual: Fraction
     complementarity: Fraction
+    kink: Fraction
 
 
 @dataclass
@@ -38,7 +42,6 @@ class Case:
     resolution: Fraction
     work: Work
     multipliers: Multipliers | None = None
-    _objective: Fraction | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, statement: Statement, unit: int, work: Work) -> "Case":
