@@ -1,0 +1,286 @@
+"""The integration of gradient flow: before separation in time, afterwards in the norm.
+
+A path is a list of nodes, the steps that SciPy's stiff integrator accepted, with the time spent
+as its logarithm. The integration ends when the direction has converged, when the differences of
+the margins (which fix the weights) are lost in rounding, at the largest norm asked for, or when
+the budget runs out; the reason is part of the path.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import BDF, OdeSolver, Radau
+
+from solvers.budget import Budget
+from solvers.errors import BudgetExceeded
+from solvers.flow.field import Field
+from solvers.flow.loss import LOG_LOSS_AT_ZERO
+from solvers.flow.symmetry import Symmetry
+
+Vector = NDArray[np.float64]
+Integrator = Literal["BDF", "Radau"]
+Reason = Literal[
+    "direction",
+    "precision",
+    "norm",
+    "stationary",
+    "steps",
+    "time",
+    "integrator",
+    "diverted",
+    "diverged",
+]
+
+INTEGRATORS: dict[Integrator, Any] = {"BDF": BDF, "Radau": Radau}
+_MAX_STEPS = 20_000
+_MAX_STEP = 0.25
+"""Longest step in log norm: samples stay dense enough for a plot."""
+_LOST = 1e-5
+"""Rounding error in a difference of active margins at which their weights are lost."""
+_LARGEST_POWER = 600.0
+"""Largest m log ||theta||: margins and their squares stay doubles."""
+_ASYMPTOTIC = -100.0
+"""log L up to which the direction may stand still without having converged."""
+_DEFECT = 1e-7
+"""Relative size of a gradient out of the symmetric subspace that ends the symmetry."""
+_QUADRATURE = (0.5, 0.9, 0.99)
+"""Places within a step at which dt/ds is evaluated besides its ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One accepted step: theta (p), log ||theta||, log time, margins (n), |d phi/ds|.
+
+    ``pre`` are the carrier's pre-activations. ``rate`` is the mean over the step: the field itself
+    multiplies rounding errors of the margins by ||theta||^m. It is infinite before separation.
+    """
+
+    theta: Vector
+    log_norm: float
+    log_time: float
+    log_loss: float
+    margins: Vector
+    pre: tuple[NDArray[np.float64], ...]
+    rate: float
+    separated: bool
+
+    @cached_property
+    def direction(self) -> Vector:
+        """The unit vector theta / ||theta|| (p)."""
+        return np.asarray(self.theta / np.linalg.norm(self.theta), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The nodes, why they end, and how many steps the integrator took."""
+
+    nodes: tuple[Node, ...]
+    reason: Reason
+    steps: int
+    symmetry: Symmetry
+
+    @property
+    def end(self) -> Node:
+        """The last node."""
+        return self.nodes[-1]
+
+    @property
+    def separates(self) -> bool:
+        """Whether the loss fell below l(0)."""
+        return self.end.separated
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How to integrate: solver, relative tolerance, when to stop."""
+
+    integrator: Integrator
+    relative_tolerance: float
+    direction_tolerance: float
+    max_log_norm: float
+
+
+def integrate(field: Field, start: Vector, controls: Controls, budget: Budget) -> Path:
+    """The path of gradient flow from ``start`` (theta, p)."""
+    walk = _Walk(field, controls, budget)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            reason = walk.run(start)
+        except BudgetExceeded:
+            reason = "time"
+    return Path(tuple(walk.nodes), reason, walk.steps, walk.field.symmetry)
+
+
+def node_at(field: Field, u: Vector, log_time: float, before: Node | None = None) -> Node:
+    """The node at reduced coordinates ``u`` (r), reached from ``before``."""
+    here = field.at(u)
+    size = float(np.linalg.norm(u))
+    value = field.log_loss(here.margins)
+    grows = value < LOG_LOSS_AT_ZERO[field.loss] and float(u @ here.gradient) > 0.0
+    log_norm = float(np.log(size)) if size > 0.0 else -np.inf
+    rate = np.inf
+    if grows and before is not None and before.separated and log_norm != before.log_norm:
+        turned = float(np.linalg.norm(here.theta / size - before.direction))
+        rate = turned / abs(log_norm - before.log_norm)
+    return Node(here.theta, log_norm, log_time, value, here.margins, here.pre, rate, grows)
+
+
+class _Walk:
+    """The nodes so far and the field, whose symmetry may be given up on the way."""
+
+    def __init__(self, field: Field, controls: Controls, budget: Budget) -> None:
+        self.field, self.controls, self.budget = field, controls, budget
+        self.nodes: list[Node] = []
+        self.steps = 0
+
+    def run(self, start: Vector) -> Reason:
+        """Both phases, again without symmetry where that turned out not to last."""
+        self.nodes.append(self._node(self.field.symmetry.reduce(start), -np.inf))
+        while True:
+            count = len(self.nodes)
+            reason = self._before() if not self._separated() else self._after()
+            if reason == "integrator" and len(self.nodes) > count + 2:
+                continue
+            if reason == "diverted":
+                size = len(self.nodes[-1].theta)
+                none = Symmetry.none(size, len(self.field.y))
+                self.field = replace(self.field, symmetry=none)
+            elif reason is not None:
+                return reason
+
+    def _separated(self) -> bool:
+        return self.nodes[-1].separated
+
+    def _node(self, u: Vector, log_time: float, before: Node | None = None) -> Node:
+        return node_at(self.field, u, log_time, before)
+
+    def _solver(self, fun: str, t: float, state: Vector, end: float, step: float) -> OdeSolver:
+        kind: Any = INTEGRATORS[self.controls.integrator]
+        tolerance = self.controls.relative_tolerance
+        solver: OdeSolver = kind(
+            getattr(self.field, fun),
+            t,
+            state,
+            end,
+            max_step=step,
+            rtol=tolerance,
+            atol=tolerance * 1e-3 * float(np.linalg.norm(state)),
+            jac=getattr(self.field, fun + "_jacobian"),
+        )
+        return solver
+
+    def _advance(self, solver: OdeSolver) -> bool:
+        self.budget.check()
+        self.steps += 1
+        solver.step()
+        return solver.status != "failed" and bool(np.isfinite(solver.y).all())
+
+    def _before(self) -> Reason | None:
+        """Until the loss is below l(0)."""
+        u = self.field.symmetry.reduce(self.nodes[-1].theta)
+        if not np.any(self.field.at(u).gradient):
+            return "stationary"
+        solver = self._solver("before_separation", 0.0, u, np.inf, np.inf)
+        while self.steps < _MAX_STEPS:
+            if not self._advance(solver):
+                return "integrator"
+            previous = self.nodes[-1]
+            node = self._node(solver.y, -np.inf)
+            spent = _log_integral(
+                np.array([0.0, solver.t - float(solver.t_old or 0.0)]),
+                -np.array([previous.log_loss, node.log_loss]),
+            )
+            self.nodes.append(replace(node, log_time=np.logaddexp(previous.log_time, spent)))
+            if node.separated:
+                return None
+            if self._defect(solver.y):
+                return "diverted"
+            if not _still_falls(self.nodes):
+                return "stationary"
+        return "steps"
+
+    def _after(self) -> Reason | None:
+        """In log norm, until the direction has converged or cannot be followed further."""
+        last = self.nodes[-1]
+        u = self.field.symmetry.reduce(last.theta)
+        end = min(self.controls.max_log_norm, _LARGEST_POWER / self.field.degree)
+        if not last.log_norm < end:
+            return "norm"
+        solver = self._solver("by_norm", last.log_norm, u / np.linalg.norm(u), end, _MAX_STEP)
+        while self.steps < _MAX_STEPS:
+            if not self._advance(solver):
+                return "integrator"
+            node = self._after_step(solver)
+            if not node.separated:
+                return None
+            self.nodes.append(node)
+            if self._defect(np.exp(solver.t) * solver.y):
+                return "diverted"
+            reason = self._ended(node, end)
+            if reason is not None:
+                return reason
+        return "steps"
+
+    def _after_step(self, solver: OdeSolver) -> Node:
+        """The node at the solver's place; time by quadrature of dt/ds in the log domain."""
+        old, new = float(solver.t_old or 0.0), float(solver.t)
+        dense = solver.dense_output()
+        places = np.array([old, *(old + f * (new - old) for f in _QUADRATURE), new])
+        rates = np.array([self._log_clock(s, dense(s)) for s in places])
+        log_time = np.logaddexp(self.nodes[-1].log_time, _log_integral(places, rates))
+        phi = solver.y / np.linalg.norm(solver.y)
+        return self._node(np.exp(new) * phi, float(log_time), self.nodes[-1])
+
+    def _log_clock(self, s: float, phi: Vector) -> float:
+        """The logarithm of dt/ds: 2 s - log <theta, -grad L>."""
+        u = np.exp(s) * phi
+        here = self.field.at(u)
+        return float(2.0 * s - np.log(u @ here.gradient) - here.pull.log_factor)
+
+    def _defect(self, u: Vector) -> bool:
+        return self.field.symmetry_defect(self.field.at(u)) > _DEFECT
+
+    def _ended(self, node: Node, end: float) -> Reason | None:
+        converged = node.rate <= self.controls.direction_tolerance
+        if converged and node.log_loss <= _ASYMPTOTIC:
+            return "direction"
+        if _lost(node.margins, self.field.symmetry) > _LOST:
+            return "precision"
+        return "norm" if node.log_norm >= end - 1e-12 else None
+
+
+def _lost(margins: Vector, symmetry: Symmetry) -> float:
+    """Rounding error of the differences between margins that still share the weight."""
+    near = margins <= margins.min() + 40.0
+    if len(np.unique(symmetry.examples[near])) < 2:
+        return 0.0
+    return float(np.abs(margins[near]).max()) * 2.0**-52
+
+
+def _still_falls(nodes: list[Node]) -> bool:
+    """Whether log L fell during the last steps."""
+    window = 200
+    if len(nodes) <= window:
+        return True
+    return nodes[-1].log_loss < nodes[-1 - window].log_loss - 1e-9
+
+
+def _log_integral(places: Vector, logs: Vector) -> float:
+    """The logarithm of the integral of exp(h), h piecewise linear with ``logs`` at ``places``."""
+    return float(np.logaddexp.reduce(list(_pieces(places, logs))))
+
+
+def _pieces(places: Vector, logs: Vector) -> Iterator[float]:
+    for k in range(len(places) - 1):
+        width, rise = places[k + 1] - places[k], abs(logs[k + 1] - logs[k])
+        top = max(logs[k], logs[k + 1])
+        share = 1.0 - 0.5 * rise if rise < 1e-8 else -np.expm1(-rise) / rise
+        yield float(top + np.log(share) + np.log(width)) if width > 0.0 else -np.inf

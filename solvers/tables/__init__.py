@@ -1,0 +1,1 @@
+"""The two tables of the paper, reproduced cell by cell."""
