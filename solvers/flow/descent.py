@@ -56,7 +56,7 @@ def descend(field: Field, start: Vector, steps: Steps, budget: Budget) -> Path:
                 nodes.append(node_at(field, u, log_time, nodes[-1]))
                 reason = "time"
                 break
-    return Path(tuple(nodes), reason, done, field.symmetry)
+    return Path(tuple(nodes), reason, done, field.symmetry, np.inf)
 
 
 def _step(field: Field, u: Vector, steps: Steps) -> tuple[Vector, float]:

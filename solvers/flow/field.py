@@ -6,9 +6,13 @@ clocks are used (section 8 of the theory notes):
     before separation    d theta/d tau = -grad log L = e^(A - log L) G,    dt = d tau / L,
     afterwards           d phi/ds = G/<phi, G> - phi,    theta = e^s phi,  ||phi|| = 1,
 
-A = log sum(-l'). At a kink the flow is a differential inclusion. The derivative of the ReLU is
-replaced by a ramp of width ``RAMP`` that takes the value sigma'(0) at 0; for width 0 its solutions
-tend to Filippov's, sliding along a kink included, and a stiff integrator does not mind.
+A = log sum(-l'). From a norm on at which rounding in the margins would spoil p, ``held_from``, p is
+computed from the margins that the same direction has at that norm: the margins with weight are
+held together to the same relative precision, which is what the growing norm does too.
+
+At a kink the flow is a differential inclusion. The derivative of the ReLU is replaced by a ramp of
+width ``RAMP`` that takes the value sigma'(0) at 0; for width 0 its solutions tend to Filippov's,
+sliding along a kink included, and a stiff integrator does not mind.
 """
 
 from __future__ import annotations
@@ -55,6 +59,7 @@ class Field:
     loss: LossName
     slope_at_zero: float
     symmetry: Symmetry
+    held_from: float = np.inf
 
     def at(self, u: Vector) -> Here:
         """The field at reduced coordinates ``u`` (r)."""
@@ -63,12 +68,21 @@ class Field:
         carrier = self.model.carrier
         trace = carrier.forward(lifted, self.x)
         margins = self.symmetry.average(self.y * trace.output)
-        weights = pull(self.loss, margins)
+        weights = self._pull(float(np.linalg.norm(u)), margins)
         widths = self._widths(lifted, trace.post)
         slopes = self._slopes(trace.pre, widths)
         total = carrier.weighted_gradient(lifted, self.x, weights.weights * self.y, slopes)
         gradient = self.symmetry.reduce(self.model.pull_rows(total[None, :])[0])
         return Here(theta, lifted, margins, weights, slopes, widths, trace.pre, gradient)
+
+    def _pull(self, size: float, margins: Vector) -> Pull:
+        over = (np.log(size) if size > 0.0 else -np.inf) - self.held_from
+        if not over > 0.0:
+            return pull(self.loss, margins)
+        shrink = float(np.exp(-self.degree * over))
+        held = pull(self.loss, shrink * margins)
+        factor = pull(self.loss, margins).log_factor
+        return Pull(held.weights, factor, shrink * held.decay)
 
     def _widths(self, lifted: Vector, post: Arrays) -> Arrays:
         """Widths of the ramps (n x 1), one array a hidden layer."""
@@ -170,9 +184,9 @@ class Field:
         here = self.at(scale * phi)
         g = here.gradient
         growth = float(phi @ g)
-        matrix = scale * self.curvature(here)[0]
-        change = g + matrix.T @ phi
-        derivative: Matrix = matrix / growth - np.outer(g, change) / growth**2
+        matrix = scale / growth * self.curvature(here)[0]
+        unit = g / growth
+        derivative: Matrix = matrix - np.outer(unit, unit + matrix.T @ phi)
         return derivative - np.eye(len(phi))
 
     @cached_property

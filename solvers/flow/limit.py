@@ -28,10 +28,10 @@ Vector = NDArray[np.float64]
 
 _FLOOR = 1e-7
 """Distance of directions that the integrator's tolerance alone explains."""
-_SLOWEST = 0.03
-"""Smallest power of ||theta|| that counts as convergence."""
-_STRETCH = 3.0
-"""Length, in log norm, of the stretch on which the distance has to fall."""
+_FALL = 1.3
+"""Factor by which the distance has to fall on the last half of the way (in log norm)."""
+_STEADY = 0.3
+"""Part of its mean power that the fall must still have on the second half of that stretch."""
 _VANISHES = 0.03
 """Relative size below which a shrinking neuron is tried as zero."""
 
@@ -113,7 +113,7 @@ def shrinking_parameters(problem: Problem, path: Path) -> NDArray[np.bool_]:
 def stretch(path: Path, share: float) -> Node:
     """The node at which the last ``share`` of the stretch begins."""
     separated = [node for node in path.nodes if node.separated]
-    length = min(_STRETCH, (path.end.log_norm - separated[0].log_norm) / 2.0)
+    length = (path.end.log_norm - separated[0].log_norm) / 2.0
     begin = path.end.log_norm - share * length
     return next(node for node in separated if node.log_norm >= begin - 1e-12)
 
@@ -160,16 +160,17 @@ def _to_margin_one(problem: Problem, node: Node) -> float:
 
 
 def _power(path: Path, unit: Vector, distance: float) -> float | None:
-    """The k of distance ~ ||theta||^-k on the last stretch and its second half; None: it stalls.
+    """The k of distance ~ ||theta||^-k at the end of the last stretch; None where it stalls.
 
-    The smaller of the two; infinite where the distance is below what the integrator resolves.
+    Infinite where the distance is below what the integrator resolves.
     """
     if distance <= _FLOOR:
         return float("inf")
-    powers = []
+    powers, falls = [], []
     for share in (1.0, 0.5):
         node = stretch(path, share)
-        before = float(np.linalg.norm(node.direction - unit))
+        falls.append(float(np.log(np.linalg.norm(node.direction - unit) / distance)))
         passed = path.end.log_norm - node.log_norm
-        powers.append(float(np.log(before / distance)) / passed if passed > 0.0 else 0.0)
-    return min(powers) if min(powers) >= _SLOWEST else None
+        powers.append(falls[-1] / passed if passed > 0.0 else 0.0)
+    steady = powers[1] > 0.0 and powers[1] >= _STEADY * powers[0]
+    return powers[1] if steady and falls[0] >= np.log(_FALL) else None

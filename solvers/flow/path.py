@@ -1,9 +1,8 @@
 """The integration of gradient flow: before separation in time, afterwards in the norm.
 
 A path is a list of nodes, the steps that SciPy's stiff integrator accepted, with the time spent
-as its logarithm. The integration ends when the direction has converged, when the differences of
-the margins (which fix the weights) are lost in rounding, at the largest norm asked for, or when
-the budget runs out; the reason is part of the path.
+as its logarithm. The integration ends when the direction has converged, at the largest norm asked
+for, or when the budget runs out; the reason is part of the path.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ Vector = NDArray[np.float64]
 Integrator = Literal["BDF", "Radau"]
 Reason = Literal[
     "direction",
-    "precision",
     "norm",
     "stationary",
     "steps",
@@ -42,9 +40,11 @@ INTEGRATORS: dict[Integrator, Any] = {"BDF": BDF, "Radau": Radau}
 _MAX_STEPS = 20_000
 _MAX_STEP = 0.25
 """Longest step in log norm: samples stay dense enough for a plot."""
-_LOST = 1e-5
-"""Rounding error in a difference of active margins at which their weights are lost."""
-_LARGEST_POWER = 600.0
+_LOST = 1e-6
+"""Rounding error in a difference of active margins from which on they are held together."""
+_HELD_STEP = 1.0
+"""The same where margins are held together."""
+_LARGEST_POWER = 300.0
 """Largest m log ||theta||: margins and their squares stay doubles."""
 _ASYMPTOTIC = -100.0
 """log L up to which the direction may stand still without having converged."""
@@ -85,6 +85,7 @@ class Path:
     reason: Reason
     steps: int
     symmetry: Symmetry
+    held_from: float
 
     @property
     def end(self) -> Node:
@@ -116,7 +117,7 @@ def integrate(field: Field, start: Vector, controls: Controls, budget: Budget) -
             reason = walk.run(start)
         except BudgetExceeded:
             reason = "time"
-    return Path(tuple(walk.nodes), reason, walk.steps, walk.field.symmetry)
+    return Path(tuple(walk.nodes), reason, walk.steps, walk.field.symmetry, walk.field.held_from)
 
 
 def node_at(field: Field, u: Vector, log_time: float, before: Node | None = None) -> Node:
@@ -214,7 +215,8 @@ class _Walk:
         end = min(self.controls.max_log_norm, _LARGEST_POWER / self.field.degree)
         if not last.log_norm < end:
             return "norm"
-        solver = self._solver("by_norm", last.log_norm, u / np.linalg.norm(u), end, _MAX_STEP)
+        step = _MAX_STEP if np.isinf(self.field.held_from) else _HELD_STEP
+        solver = self._solver("by_norm", last.log_norm, u / np.linalg.norm(u), end, step)
         while self.steps < _MAX_STEPS:
             if not self._advance(solver):
                 return "integrator"
@@ -224,8 +226,8 @@ class _Walk:
             self.nodes.append(node)
             if self._defect(np.exp(solver.t) * solver.y):
                 return "diverted"
-            reason = self._ended(node, end)
-            if reason is not None:
+            ended, reason = self._ended(node, end)
+            if ended:
                 return reason
         return "steps"
 
@@ -248,21 +250,23 @@ class _Walk:
     def _defect(self, u: Vector) -> bool:
         return self.field.symmetry_defect(self.field.at(u)) > _DEFECT
 
-    def _ended(self, node: Node, end: float) -> Reason | None:
-        converged = node.rate <= self.controls.direction_tolerance
-        if converged and node.log_loss <= _ASYMPTOTIC:
-            return "direction"
-        if _lost(node.margins, self.field.symmetry) > _LOST:
-            return "precision"
-        return "norm" if node.log_norm >= end - 1e-12 else None
+    def _ended(self, node: Node, end: float) -> tuple[bool, Reason | None]:
+        """Whether this phase is over, and why; no reason: it goes on with margins held."""
+        if node.rate <= self.controls.direction_tolerance and node.log_loss <= _ASYMPTOTIC:
+            return True, "direction"
+        if node.log_norm >= end - 1e-12:
+            return True, "norm"
+        if np.isinf(self.field.held_from) and self._margins_are_lost(node):
+            self.field = replace(self.field, held_from=node.log_norm)
+            return True, None
+        return False, None
 
-
-def _lost(margins: Vector, symmetry: Symmetry) -> float:
-    """Rounding error of the differences between margins that still share the weight."""
-    near = margins <= margins.min() + 40.0
-    if len(np.unique(symmetry.examples[near])) < 2:
-        return 0.0
-    return float(np.abs(margins[near]).max()) * 2.0**-52
+    def _margins_are_lost(self, node: Node) -> bool:
+        """Whether rounding in the margins that share the weight has become felt."""
+        near = node.margins <= node.margins.min() + 40.0
+        if len(np.unique(self.field.symmetry.examples[near])) < 2:
+            return False
+        return float(np.abs(node.margins[near]).max()) * 2.0**-52 > _LOST
 
 
 def _still_falls(nodes: list[Node]) -> bool:

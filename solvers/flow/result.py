@@ -26,7 +26,6 @@ Vector = NDArray[np.float64]
 
 STOPPED: dict[Reason, str] = {
     "direction": "the direction has converged to the tolerance",
-    "precision": "the differences of the active margins are lost in rounding from here on",
     "norm": "the largest norm was reached",
     "stationary": "the loss stopped falling before it was below l(0)",
     "steps": "the largest number of steps was reached",
@@ -74,6 +73,7 @@ class FlowResult:
     stopped: Reason
     steps: int
     classes: int
+    held_from: float | None
     limit_direction: Vector
     speed: float | None
     polish: Polish | None
@@ -136,6 +136,7 @@ class FlowResult:
             "stopped": {"reason": self.stopped, "detail": STOPPED[self.stopped]},
             "steps": self.steps,
             "independent_parameters": self.classes,
+            "margins_held_from_log_norm": self.held_from,
             "limit_direction": self._parameters("limit-direction", self.limit_direction),
             "kkt_point": None
             if self.kkt_point is None

@@ -242,6 +242,7 @@ def _told(
         path.reason,
         path.steps,
         path.symmetry.size,
+        path.held_from + case.log_unit if np.isfinite(path.held_from) else None,
         path.end.direction,
         path.end.rate if np.isfinite(path.end.rate) else None,
         found,
