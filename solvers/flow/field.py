@@ -6,7 +6,7 @@ clocks are used (section 8 of the theory notes):
     before separation    d theta/d tau = -grad log L = e^(A - log L) G,    dt = d tau / L,
     afterwards           d phi/ds = G/<phi, G> - phi,    theta = e^s phi,  ||phi|| = 1,
 
-A = log sum(-l'). From a norm on at which rounding in the margins would spoil p, ``held_from``, p is
+A = log sum(-l'). From a norm on at which errors in the margins would spoil p, ``held_from``, p is
 computed from the margins that the same direction has at that norm: the margins with weight are
 held together to the same relative precision, which is what the growing norm does too.
 

@@ -26,7 +26,7 @@ from solvers.refinement import Refinement, refine
 
 Vector = NDArray[np.float64]
 
-_FLOOR = 1e-7
+_FLOOR = 1e-6
 """Distance of directions that the integrator's tolerance alone explains."""
 _FALL = 1.3
 """Factor by which the distance has to fall on the last half of the way (in log norm)."""

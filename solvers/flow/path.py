@@ -40,8 +40,8 @@ INTEGRATORS: dict[Integrator, Any] = {"BDF": BDF, "Radau": Radau}
 _MAX_STEPS = 20_000
 _MAX_STEP = 0.25
 """Longest step in log norm: samples stay dense enough for a plot."""
-_LOST = 1e-6
-"""Rounding error in a difference of active margins from which on they are held together."""
+_LOST = 0.1
+"""Error of the integrator in an active margin from which on active margins are held together."""
 _HELD_STEP = 1.0
 """The same where margins are held together."""
 _LARGEST_POWER = 300.0
@@ -262,11 +262,12 @@ class _Walk:
         return False, None
 
     def _margins_are_lost(self, node: Node) -> bool:
-        """Whether rounding in the margins that share the weight has become felt."""
+        """Whether the integrator's tolerance is felt in the margins that share the weight."""
         near = node.margins <= node.margins.min() + 40.0
         if len(np.unique(self.field.symmetry.examples[near])) < 2:
             return False
-        return float(np.abs(node.margins[near]).max()) * 2.0**-52 > _LOST
+        tolerance = self.controls.relative_tolerance
+        return float(np.abs(node.margins[near]).max()) * tolerance > _LOST
 
 
 def _still_falls(nodes: list[Node]) -> bool:
