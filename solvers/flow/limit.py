@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from solvers.options import Options
 from solvers.placing import Placement, place
 from solvers.problem import Problem
 from solvers.refinement import Refinement, refine
+from solvers.refinement.pattern import vanishing_parameters
 
 Vector = NDArray[np.float64]
 
@@ -32,8 +34,8 @@ _FALL = 1.3
 """Factor by which the distance has to fall on the last half of the way (in log norm)."""
 _STEADY = 0.3
 """Part of its mean power that the fall must still have on the second half of that stretch."""
-_VANISHES = 0.03
-"""Relative size below which a shrinking neuron is tried as zero."""
+_VANISHES = (1e-6, 1e-3, 0.03)
+"""Relative sizes below which shrinking parameters are tried as zeros, in turn."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Polish:
     point: Vector | None
     distance: float | None
     relative_distance: float | None
-    accuracy: float | None
+    accuracy: float
     residual: float | None
     power: float | None
     explained: bool
@@ -58,16 +60,17 @@ class Polish:
 def polish(problem: Problem, path: Path, options: Options, budget: Budget) -> Polish:
     """The exact KKT point near the end of a path that separates."""
     reason = "no exact KKT point was found near the end of the flow"
-    fallback: Polish | None = None
+    found: list[Polish] = []
     try:
         for placement, refinement in _candidates(problem, path, options, budget):
-            found = _judged(problem, path, placement, refinement)
-            if found.explained:
-                return found
-            fallback = fallback or found
+            found.append(_judged(problem, path, placement, refinement))
+            if found[-1].explained and found[-1].accuracy <= _FLOOR:
+                return found[-1]
     except BudgetExceeded as stop:
         reason = f"the budget for polishing ran out ({stop.limit})"
-    return fallback or Polish(None, None, None, None, None, None, explained=False, reason=reason)
+    if not found:
+        return Polish(None, None, None, inf, None, None, explained=False, reason=reason)
+    return min(found, key=lambda p: (not p.explained, p.accuracy))
 
 
 def _candidates(
@@ -94,20 +97,25 @@ def _candidates(
 
 
 def _starts(problem: Problem, path: Path) -> Iterator[Vector]:
-    """The end, scaled; then the end with its shrinking neurons at zero."""
+    """The end with its shrinking neurons at zero, then the end itself.
+
+    Were they kept, a neuron of norm 1e-10 would hide behind the residual's tolerance.
+    """
     end = path.end.direction
-    shrinking = shrinking_parameters(problem, path)
+    for size in _VANISHES:
+        shrinking = shrinking_parameters(problem, path, size)
+        if shrinking.any():
+            yield np.where(shrinking, 0.0, end)
     yield end
-    if shrinking.any():
-        yield np.where(shrinking, 0.0, end)
 
 
-def shrinking_parameters(problem: Problem, path: Path) -> NDArray[np.bool_]:
-    """Parameters (p) whose share of ||theta|| is small and fell over the last stretch."""
+def shrinking_parameters(problem: Problem, path: Path, size: float) -> NDArray[np.bool_]:
+    """Parameters (p) in and out of hidden neurons that are below ``size`` ||theta||, and fell."""
     before, end = stretch(path, 1.0), path.end
-    now, then = np.abs(end.direction), np.abs(before.direction)
-    mask: NDArray[np.bool_] = (now <= _VANISHES) & (now <= 0.9 * then)
-    return mask & (problem.network.size == len(now))
+    small = vanishing_parameters(problem.network, end.direction, size)
+    fell = np.abs(end.direction) <= 0.9 * np.abs(before.direction)
+    mask: NDArray[np.bool_] = small & fell
+    return mask
 
 
 def stretch(path: Path, share: float) -> Node:

@@ -208,8 +208,8 @@ class FlowResult:
             return None
         found = asdict(self.polish)
         del found["point"]
-        power = found["power"]
-        found["power"] = None if power is None or not np.isfinite(power) else power
+        for key in ("power", "accuracy"):
+            found[key] = found[key] if found[key] is not None and np.isfinite(found[key]) else None
         return found
 
     def _structure(self) -> Json | None:
@@ -240,6 +240,29 @@ class FlowResult:
             else [rows.tolist() for rows in directions],
             "separated": sample.separated,
         }
+
+
+def nothing_followed(name: str | None, reason: str) -> Json:
+    """The answer of a request that was stopped before it reported anything."""
+    unknown = dict.fromkeys(
+        ("accuracy", "limit_direction", "kkt_point", "polish_distance", "polish", "limit")
+    )
+    return identified(
+        {
+            "name": name,
+            "summary": f"Not followed: {reason}.",
+            "converged": False,
+            "separated": False,
+            "stopped": {"reason": "time", "detail": reason},
+            **unknown,
+            "certification": None,
+            "certification_reason": reason,
+            "monotone_margin": None,
+            "trajectory": [],
+            "versions": versions(),
+            "timings": {},
+        }
+    )
 
 
 def identified(body: Json) -> Json:
