@@ -118,7 +118,7 @@ def _until(
 def _counted(what: Sampled | Constructed, outcomes: list[Outcome]) -> Shown:
     counts = Counter(outcomes)
     name = what.name if isinstance(what, Sampled) else f"{what.example}, from its initialisation"
-    redrawn = {key: n for key, n in sorted(counts.items()) if key not in DECIDED}
+    redrawn = {str(key): n for key, n in sorted(counts.items()) if key not in DECIDED}
     return Shown(name, counts["certified"], counts["contradicted"], counts["unknown"], redrawn)
 
 
