@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from solvers.budget import Budget
 from solvers.errors import BudgetExceeded
 from solvers.flow.field import Field
-from solvers.flow.path import Path, Reason, node_at
+from solvers.flow.path import Path, Reason, instability, node_at
 
 Vector = NDArray[np.float64]
 
@@ -56,7 +56,8 @@ def descend(field: Field, start: Vector, steps: Steps, budget: Budget) -> Path:
                 nodes.append(node_at(field, u, log_time, nodes[-1]))
                 reason = "time"
                 break
-    return Path(tuple(nodes), reason, done, field.symmetry, np.inf)
+    growth = instability(field, nodes[-1])
+    return Path(tuple(nodes), reason, done, field.symmetry, np.inf, growth)
 
 
 def _step(field: Field, u: Vector, steps: Steps) -> tuple[Vector, float]:

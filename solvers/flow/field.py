@@ -34,6 +34,8 @@ Arrays = tuple[NDArray[np.float64], ...]
 RAMP = 1e-10
 """Width of the ramp, relative to ||theta_l|| ||input||."""
 
+_NO_WEIGHT = 1e-30
+
 
 @dataclass(frozen=True, eq=False)
 class Here:
@@ -123,12 +125,18 @@ class Field:
         rows = self._reduced(self.y[:, None] * rows)
         damped = weights.weights * weights.decay
         falling = damped @ rows
-        mean = weights.weights @ rows
-        matrix = -(rows.T * damped) @ rows + np.outer(mean, falling)
+        matrix = np.zeros((rows.shape[1], rows.shape[1]))
+        if not self._one_class(weights.weights):
+            # Centred, so that nothing large cancels: rows are multiplied by ||theta||^m in effect.
+            matrix -= ((rows - weights.weights @ rows).T * damped) @ rows
         pulled = weights.weights * self.y
         hessian = carrier.hessian(here.lifted, self.x, pulled, here.slopes)
         matrix += self._reduced(self._reduced(hessian).T)
         return matrix + self._ramps(here, pulled), falling
+
+    def _one_class(self, weights: Vector) -> bool:
+        """Whether all the weight is on examples whose margins are tied for ever."""
+        return len(np.unique(self.symmetry.examples[weights > _NO_WEIGHT])) < 2
 
     def _reduced(self, rows: Matrix) -> Matrix:
         return self.symmetry.reduce_rows(self.model.pull_rows(rows))

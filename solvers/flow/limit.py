@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from solvers.budget import Budget
 from solvers.errors import BudgetExceeded
-from solvers.flow.path import Node, Path
+from solvers.flow.path import UNSTABLE, Node, Path
 from solvers.flow.symmetry import Symmetry
 from solvers.options import Options
 from solvers.placing import Placement, place
@@ -140,11 +140,17 @@ def _judged(problem: Problem, path: Path, placed: Placement, refinement: Refinem
     unit = theta / size
     distance = float(np.linalg.norm(path.end.direction - unit))
     power = _power(path, unit, distance)
-    explained = power is not None
+    saddle = path.instability > UNSTABLE and path.reason != "saddle"
+    explained = power is not None and not saddle
     scale = _to_margin_one(problem, path.end)
     moved = float(np.linalg.norm(scale * path.end.direction - theta))
     reason = None
-    if not explained:
+    if saddle:
+        reason = (
+            "the flow is close to a saddle that it leaves like the norm to the power "
+            f"{path.instability:.3g}: not taken for the limit"
+        )
+    elif not explained:
         reason = (
             f"a KKT point was found at a distance of {distance:.3g} from the direction of the "
             "flow, but the distance does not fall like a power of the norm: not taken for the limit"

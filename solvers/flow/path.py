@@ -27,6 +27,7 @@ Vector = NDArray[np.float64]
 Integrator = Literal["BDF", "Radau"]
 Reason = Literal[
     "direction",
+    "saddle",
     "norm",
     "stationary",
     "steps",
@@ -50,6 +51,16 @@ _ASYMPTOTIC = -100.0
 """log L up to which the direction may stand still without having converged."""
 _DEFECT = 1e-7
 """Relative size of a gradient out of the symmetric subspace that ends the symmetry."""
+UNSTABLE = 1e-3
+"""Power of ||theta|| from which on a direction that stands still is a saddle that is left."""
+_RESOLVED = 0.3
+"""Longest step at a saddle, relative to the inverse of the power with which it is left."""
+_PATIENCE = 60.0
+"""How long, in the same unit, rounding is given to grow before its absence is believed."""
+_LEFT = 1e-3
+"""Speed of the direction at which a saddle counts as left."""
+_LARGEST_SPECTRUM = 400
+"""Most parameters for which the stability of a direction is looked at."""
 _QUADRATURE = (0.5, 0.9, 0.99)
 """Places within a step at which dt/ds is evaluated besides its ends."""
 
@@ -79,13 +90,19 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """The nodes, why they end, and how many steps the integrator took."""
+    """The nodes, why they end, and how many steps the integrator took.
+
+    ``instability`` is the largest real part of the eigenvalues of the field's derivative at the
+    end, in the coordinates that the symmetry leaves: a perturbation of the direction grows like
+    ||theta|| to that power, so that a saddle is left in the end, whatever the speed at it is.
+    """
 
     nodes: tuple[Node, ...]
     reason: Reason
     steps: int
     symmetry: Symmetry
     held_from: float
+    instability: float
 
     @property
     def end(self) -> Node:
@@ -117,7 +134,14 @@ def integrate(field: Field, start: Vector, controls: Controls, budget: Budget) -
             reason = walk.run(start)
         except BudgetExceeded:
             reason = "time"
-    return Path(tuple(walk.nodes), reason, walk.steps, walk.field.symmetry, walk.field.held_from)
+    return Path(
+        tuple(walk.nodes),
+        reason,
+        walk.steps,
+        walk.field.symmetry,
+        walk.field.held_from,
+        instability(walk.field, walk.nodes[-1]),
+    )
 
 
 def node_at(field: Field, u: Vector, log_time: float, before: Node | None = None) -> Node:
@@ -134,6 +158,18 @@ def node_at(field: Field, u: Vector, log_time: float, before: Node | None = None
     return Node(here.theta, log_norm, log_time, value, here.margins, here.pre, rate, grows)
 
 
+def instability(field: Field, node: Node) -> float:
+    """The power of ||theta|| with which perturbations of the direction grow; -inf: unknown."""
+    if not node.separated:
+        return -np.inf
+    u = field.symmetry.reduce(node.theta)
+    with np.errstate(all="ignore"):
+        jacobian = field.by_norm_jacobian(node.log_norm, u / np.linalg.norm(u))
+    if jacobian.shape[0] > _LARGEST_SPECTRUM or not np.isfinite(jacobian).all():
+        return -np.inf
+    return float(np.linalg.eigvals(jacobian).real.max())
+
+
 class _Walk:
     """The nodes so far and the field, whose symmetry may be given up on the way."""
 
@@ -141,6 +177,8 @@ class _Walk:
         self.field, self.controls, self.budget = field, controls, budget
         self.nodes: list[Node] = []
         self.steps = 0
+        self.longest = np.inf
+        self.patience = np.inf
 
     def run(self, start: Vector) -> Reason:
         """Both phases, again without symmetry where that turned out not to last."""
@@ -216,6 +254,7 @@ class _Walk:
         if not last.log_norm < end:
             return "norm"
         step = _MAX_STEP if np.isinf(self.field.held_from) else _HELD_STEP
+        step = min(step, self.longest)
         solver = self._solver("by_norm", last.log_norm, u / np.linalg.norm(u), end, step)
         while self.steps < _MAX_STEPS:
             if not self._advance(solver):
@@ -252,14 +291,31 @@ class _Walk:
 
     def _ended(self, node: Node, end: float) -> tuple[bool, Reason | None]:
         """Whether this phase is over, and why; no reason: it goes on with margins held."""
+        if np.isfinite(self.longest):
+            return self._at_a_saddle(node, end)
         if node.rate <= self.controls.direction_tolerance and node.log_loss <= _ASYMPTOTIC:
-            return True, "direction"
+            growth = instability(self.field, node)
+            if growth <= UNSTABLE:
+                return True, "direction"
+            # An implicit integrator damps what grows if its steps are too long for it.
+            self.longest = _RESOLVED / growth
+            self.patience = node.log_norm + _PATIENCE / growth
+            return True, None
         if node.log_norm >= end - 1e-12:
             return True, "norm"
         if np.isinf(self.field.held_from) and self._margins_are_lost(node):
             self.field = replace(self.field, held_from=node.log_norm)
             return True, None
         return False, None
+
+    def _at_a_saddle(self, node: Node, end: float) -> tuple[bool, Reason | None]:
+        """Go on in short steps until it is left, or rounding has had the time to leave it."""
+        if node.rate > _LEFT:
+            self.longest = self.patience = np.inf
+            return True, None
+        if node.log_norm > self.patience:
+            return True, "saddle"
+        return node.log_norm >= end - 1e-12, "norm"
 
     def _margins_are_lost(self, node: Node) -> bool:
         """Whether the integrator's tolerance is felt in the margins that share the weight."""

@@ -26,6 +26,7 @@ Vector = NDArray[np.float64]
 
 STOPPED: dict[Reason, str] = {
     "direction": "the direction has converged to the tolerance",
+    "saddle": "the direction stands still at a saddle that rounding does not leave",
     "norm": "the largest norm was reached",
     "stationary": "the loss stopped falling before it was below l(0)",
     "steps": "the largest number of steps was reached",
