@@ -45,8 +45,8 @@ def pull(loss: LossName, margins: Vector) -> Pull:
     else:
         logs = np.asarray(log_expit(-margins), dtype=np.float64)
         decay = np.exp(log_expit(margins))
-    total = _log_sum(logs)
-    return Pull(np.exp(logs - total), total, decay)
+    shares = np.exp(logs - logs.max())
+    return Pull(shares / shares.sum(), _log_sum(logs), decay)
 
 
 def log_loss(loss: LossName, margins: Vector) -> float:

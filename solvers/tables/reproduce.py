@@ -70,7 +70,7 @@ def reproduce(
     seed: int,
     *,
     jobs: int = 1,
-    time_limit: float = 30.0,
+    time_limit: float = 120.0,
     progress: Progress | None = None,
 ) -> Iterator[CellOutcome]:
     """The outcome of every cell, in order, on ``instances`` random instances each."""
