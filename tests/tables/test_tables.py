@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from solvers.examples import EXAMPLES
 from solvers.network import Network
@@ -30,9 +31,8 @@ PAPER = {
         "N, each layer separately, non-zero inputs": ("global", "local, not global"),
     },
 }
-DRAWS = [
-    draw for cell in CELLS for p in cell.shown_by if isinstance(p, Sampled) for draw in p.draws
-]
+SAMPLED = [part for cell in CELLS for part in cell.shown_by if isinstance(part, Sampled)]
+DRAWS = [draw for part in SAMPLED for draw in part.draws]
 
 
 def test_the_cells_are_the_papers() -> None:
@@ -65,8 +65,9 @@ def test_instances_are_separable_and_repeatable(draw: Draw) -> None:
         network = Network.from_dict(one.network)
         assert [p.shape for p in one.start] == [layer.shape for layer in network.layers]
         assert {-1.0, 1.0} == set(one.y)
-        best = np.linalg.lstsq(one.x * one.y[:, None], np.ones(len(one.y)), rcond=None)[0]
-        assert best.shape == (network.input_size,)
+        signed = one.y[:, None] * one.x
+        zero, ones = np.zeros(signed.shape[1]), np.ones(len(signed))
+        assert linprog(zero, -signed, -ones, bounds=(None, None)).status == 0
 
 
 def outcome(place: int, *shown: Shown) -> CellOutcome:
