@@ -42,7 +42,7 @@ def _show_flow(console: Console, body: dict[str, Any]) -> None:
         table.add_row(label, *("-" if sample[n] is None else _short(sample[n]) for n in names))
     console.print(table)
     accuracy = "-" if body["accuracy"] is None else _short(body["accuracy"])
-    monotone = _short(bool(body["monotone_margin"]))
+    monotone = {True: "yes", False: "no", None: "-"}[body["monotone_margin"]]
     console.print(Text(f"stopped: {body['stopped']['detail']}; accuracy {accuracy}"))
     console.print(Text(f"normalized margin monotone: {monotone}"))
     console.print(Text(body["id"], style="dim"))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import BDF, OdeSolver, Radau
+from scipy.integrate import BDF, RK45, OdeSolver, Radau
 
 from solvers.budget import Budget
 from solvers.errors import BudgetExceeded
@@ -59,6 +59,8 @@ _PATIENCE = 60.0
 """How long, in the same unit, rounding is given to grow before its absence is believed."""
 _LEFT = 1e-3
 """Speed of the direction at which a saddle counts as left."""
+_LARGEST_STIFF = 1000
+"""Most parameters for which Jacobians are formed; larger nets get an explicit method."""
 _LARGEST_SPECTRUM = 400
 """Most parameters for which the stability of a direction is looked at."""
 _QUADRATURE = (0.5, 0.9, 0.99)
@@ -163,9 +165,11 @@ def instability(field: Field, node: Node) -> float:
     if not node.separated:
         return -np.inf
     u = field.symmetry.reduce(node.theta)
+    if len(u) > _LARGEST_SPECTRUM:
+        return -np.inf
     with np.errstate(all="ignore"):
         jacobian = field.by_norm_jacobian(node.log_norm, u / np.linalg.norm(u))
-    if jacobian.shape[0] > _LARGEST_SPECTRUM or not np.isfinite(jacobian).all():
+    if not np.isfinite(jacobian).all():
         return -np.inf
     return float(np.linalg.eigvals(jacobian).real.max())
 
@@ -202,7 +206,9 @@ class _Walk:
         return node_at(self.field, u, log_time, before)
 
     def _solver(self, fun: str, t: float, state: Vector, end: float, step: float) -> OdeSolver:
-        kind: Any = INTEGRATORS[self.controls.integrator]
+        stiff = len(state) <= _LARGEST_STIFF
+        kind: Any = INTEGRATORS[self.controls.integrator] if stiff else RK45
+        jacobian = {"jac": getattr(self.field, fun + "_jacobian")} if stiff else {}
         tolerance = self.controls.relative_tolerance
         solver: OdeSolver = kind(
             getattr(self.field, fun),
@@ -212,7 +218,7 @@ class _Walk:
             max_step=step,
             rtol=tolerance,
             atol=tolerance * 1e-3 * float(np.linalg.norm(state)),
-            jac=getattr(self.field, fun + "_jacobian"),
+            **jacobian,
         )
         return solver
 

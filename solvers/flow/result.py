@@ -147,9 +147,11 @@ class FlowResult:
             "limit": self._structure(),
             "certification": certification,
             "certification_reason": self.uncertified,
-            "monotone_margin": self.monotone_margin,
-            "monotone_smoothed_margin": self.margins.smoothed_is_monotone,
-            "largest_margin_fall": self.margins.normalized_fall,
+            "monotone_margin": self.monotone_margin if self.separated else None,
+            "monotone_smoothed_margin": self.margins.smoothed_is_monotone
+            if self.separated
+            else None,
+            "largest_margin_fall": self.margins.normalized_fall if self.separated else None,
             "conserved": [
                 {
                     "layer": drift.layer + 1,

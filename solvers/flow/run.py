@@ -48,6 +48,8 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Report = Callable[[FlowResult], None]
 
+LARGEST = 100_000
+"""Most parameters and pre-activations of a network whose curve is followed."""
 _FLOW_SHARE = 0.5
 """Part of the time that the curve itself may take."""
 _POLISH_SHARE = 0.5
@@ -128,6 +130,7 @@ def _parsed(
     model = FlowModel.of(network) if isinstance(network, Network) else FlowModel.from_dict(network)
     x, y = parse_dataset(model.base, dataset)
     theta = model.flatten(parameters, "/initial_parameters")
+    _require_small(model, len(y))
     if not theta.any():
         raise InputError.at(
             "/initial_parameters", "found zeros only, expected a start where the gradient is not 0"
@@ -142,6 +145,18 @@ def _parsed(
         symmetry = symmetry_of(model, start, inputs, y, slope_at_zero=slope, seed=checked.seed)
     field = Field(model, inputs, y, settings.loss, slope, symmetry)
     return _Case(name, model, problem, field, x, start, settings, checked)
+
+
+def _require_small(model: FlowModel, examples: int) -> None:
+    """Every node of the curve keeps theta and all pre-activations."""
+    hidden = sum(layer.outputs for layer in model.base.layers[:-1])
+    numbers = model.size + examples * hidden
+    if numbers > LARGEST:
+        raise InputError.at(
+            "/network",
+            f"found {model.size} parameters and {examples * hidden} pre-activations on the data, "
+            f"expected at most {LARGEST} in all: gradient flow keeps its whole curve",
+        )
 
 
 def parse_settings(given: Mapping[str, Any]) -> FlowSettings:

@@ -98,6 +98,29 @@ def test_bad_starts_name_the_field(start: list[object], pointer: str) -> None:
     assert wrong.value.errors[0].pointer == pointer
 
 
+def test_a_net_that_is_too_large_is_refused() -> None:
+    spec = {"type": "fully_connected", "widths": [200, 500, 1], "activation": "relu"}
+    with pytest.raises(InputError) as wrong:
+        gradient_flow(
+            spec, {"x": np.ones((1, 200)), "y": [1]}, [np.ones((500, 200)), np.ones((1, 500))]
+        )
+    assert wrong.value.errors[0].pointer == "/network"
+    assert "at most 100000" in wrong.value.errors[0].message
+
+
+def test_a_net_of_two_thousand_parameters_flows_without_jacobians() -> None:
+    rng = np.random.default_rng(0)
+    spec = {"type": "fully_connected", "widths": [40, 50, 1], "activation": "relu"}
+    start = [rng.normal(size=(50, 40)) / 6, rng.normal(size=(1, 50)) / 7]
+    data = {"x": np.vstack([np.eye(40)[0], -np.eye(40)[1]]), "y": [1, -1]}
+    result = gradient_flow(
+        spec, data, start, max_log_norm=3.0, certify=False, options={"time_limit": 60.0}
+    )
+    assert result.separated
+    assert result.margins.smoothed_is_monotone
+    assert max(drift.drift for drift in result.conserved) < 1e-5
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"loss": "hinge"}, {"relu_derivative_at_zero": 1.5}, {"samples": 1}, {"speed": 1}],
