@@ -1,10 +1,12 @@
 """Gradient descent, which is what people run: constant steps, or steps that grow as the loss falls.
 
     theta <- theta - eta grad L          (constant)
-    theta <- theta - eta grad L / L      (loss based; Lyu and Li 2020, section E)
+    theta <- theta - eta grad L / (L max(1, ||grad log L||^2))      (loss based)
 
-With constant steps the loss falls like 1/t and ||theta||^m like log t; with loss-based ones
-||theta||^m grows like t. The time of a node is the sum of the step sizes.
+With constant steps the loss falls like 1/t and ||theta||^m like log t. Loss-based steps (Lyu and
+Li 2020, Nacson et al. 2019) grow like 1/L and shrink with the squared gradient, which bounds the
+curvature of log L; log L falls by about eta a step. The time of a node is the sum of the step
+sizes.
 """
 
 from __future__ import annotations
@@ -27,11 +29,15 @@ _STRETCH = 1.02
 
 @dataclass(frozen=True)
 class Steps:
-    """Step size, number of steps, and whether the step is divided by the loss."""
+    """Step size, number of steps, and whether steps depend on the loss.
+
+    ``size`` is in the user's units; ``squared_unit`` leads from these to internal time.
+    """
 
     size: float
     count: int
     loss_based: bool
+    squared_unit: float
 
 
 def descend(field: Field, start: Vector, steps: Steps, budget: Budget) -> Path:
@@ -63,8 +69,10 @@ def descend(field: Field, start: Vector, steps: Steps, budget: Budget) -> Path:
 def _step(field: Field, u: Vector, steps: Steps) -> tuple[Vector, float]:
     """The next point and the log of the step size in time."""
     here = field.at(u)
-    spent = np.log(steps.size)
+    spent = float(np.log(steps.size * steps.squared_unit))
     if steps.loss_based:
-        spent -= field.log_loss(here.margins)
+        log_loss = field.log_loss(here.margins)
+        slope = np.exp(here.pull.log_factor - log_loss) * here.gradient
+        spent -= log_loss + np.log(max(1.0, steps.squared_unit * float(slope @ slope)))
     length = float(np.exp(spent + here.pull.log_factor))
-    return u + length * here.gradient, float(spent)
+    return u + length * here.gradient, spent

