@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.reading import read_request
-from service.work import Question, Task, solve
+from service.work import Question, Silent, Task, solve
 
 
 def solve_file(question: Question, raw: bytes) -> dict[str, Any]:
@@ -13,4 +13,4 @@ def solve_file(question: Question, raw: bytes) -> dict[str, Any]:
     task = Task.of(question, read_request(raw))
     if task.options["vectors"] == "auto":
         task.options["vectors"] = "inline"
-    return solve(task, lambda _: None).to_dict()
+    return solve(task, Silent()).to_dict()

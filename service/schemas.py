@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FailFast, Field, InstanceOf, WithJsonSchema
@@ -70,3 +70,10 @@ class SolveRequest(RequestModel):
         min_length=1, max_length=MAX_LAYERS, description="One entry per layer, in order."
     )
     options: Options = Options()
+
+
+class JobRequest(RequestModel):
+    """A request that is answered later; it is read in two steps, kind by kind."""
+
+    kind: Literal["certify", "kkt"]
+    request: SolveRequest

@@ -10,20 +10,28 @@ from starlette.responses import Response
 from service.body import receive_request
 from service.disconnect import unless_disconnected
 from service.openapi import problem_responses, request_body
-from service.responses import Certification, KktAnswer
+from service.responses import Certification, JobDocument, KktAnswer
+from service.routes.jobs import submit_instead
 from service.work import Question, Task
 
 router = APIRouter(tags=["certificates"])
 _PROBLEMS: dict[int | str, dict[str, Any]] = problem_responses(
     400, 401, 408, 413, 415, 422, 500, 503, 507
-)
+) | {202: {"model": JobDocument, "description": "The job that Prefer: respond-async asked for."}}
 
 
 async def _answer(request: Request, question: Question) -> Response:
     state = request.app.state
+    if _wants_a_job(request):
+        return await submit_instead(request, question)
     checked = await receive_request(request, state.settings)
     body = await unless_disconnected(request, state.runner.run(Task.of(question, checked)))
     return Response(body, media_type="application/json")
+
+
+def _wants_a_job(request: Request) -> bool:
+    preferences = request.headers.get("prefer", "").lower()
+    return "respond-async" in [part.strip() for part in preferences.split(",")]
 
 
 @router.post(
@@ -31,7 +39,7 @@ async def _answer(request: Request, question: Question) -> Response:
     summary="Certify a point: feasible? KKT? locally, globally optimal?",
     response_model=Certification,
     responses=_PROBLEMS,
-    openapi_extra=request_body("SolveRequest"),
+    openapi_extra=request_body("SolveRequest", "Prefer"),
 )
 async def certify(request: Request) -> Response:
     """Always 200 with what was established within the budget: a verdict is not an error."""
@@ -43,7 +51,7 @@ async def certify(request: Request) -> Response:
     summary="Only the KKT question: for large networks",
     response_model=KktAnswer,
     responses=_PROBLEMS,
-    openapi_extra=request_body("SolveRequest"),
+    openapi_extra=request_body("SolveRequest", "Prefer"),
 )
 async def kkt(request: Request) -> Response:
     """The multipliers and residuals of a point; takes the same request as certify."""
