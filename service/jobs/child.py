@@ -73,6 +73,7 @@ class SolverProcess:
                 [*command, str(theirs.fileno()), str(os.getpid()), self._solver],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                process_group=0,
                 env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
             )
         if self._control.recv(1) != READY:

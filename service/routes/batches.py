@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from service.batch_body import BatchReceiver
+from service.batch_body import receive_batch
 from service.body import require_media_type
 from service.jobs.batches import BatchBook
 from service.jobs.records import FINAL, Batch
@@ -61,11 +61,10 @@ async def post_batch(request: Request) -> Response:
     state = request.app.state
     require_media_type(request, NDJSON)
     key_of(request, "/v1/batches", "")
-    receiver = BatchReceiver(state.batches, state.settings)
-    fingerprint = await receiver.receive(request)
+    chunks, fingerprint = await receive_batch(request, state.batches, state.settings)
     key = key_of(request, "/v1/batches", fingerprint)
     batch, replayed = await run_in_threadpool(
-        state.batches.create, owner_of(request), receiver.header, receiver.chunks, key
+        state.batches.create, owner_of(request), chunks.header, chunks.kept, key
     )
     return accepted(batch.to_dict(), replayed)
 
