@@ -84,7 +84,7 @@ class Sweeper:
             known = connection.execute(select(workers)).all()
             orphans = connection.scalar(_left_behind().limit(1))
         dead = [row.id for row in known if self._is_dead(row)]
-        self._seen = {row.id: self._seen[row.id] for row in known}
+        self._seen = {row.id: self._seen[row.id] for row in known if row.id not in dead}
         if not dead and orphans is None:
             return 0
         with self._database.write() as connection:

@@ -13,6 +13,7 @@ import numpy as np
 
 from service.work import Report, Result, Task
 from solvers.answer import identified
+from solvers.budget import Budget
 
 VERSIONS = {"margincert": "0.1.0"}
 
@@ -63,6 +64,31 @@ def ignores_sigterm(task: Task, report: Report) -> Result:
 def segfaults(task: Task, report: Report) -> Result:
     os.kill(os.getpid(), signal.SIGSEGV)
     return FakeResult()
+
+
+def aborts(task: Task, report: Report) -> Result:
+    os.abort()
+
+
+def forks(task: Task, report: Report) -> Result:
+    """A helper process that outlives the answer, if nobody ends it."""
+    if not os.fork():
+        time.sleep(60)
+    return FakeResult()
+
+
+def forks_and_never_returns(task: Task, report: Report) -> Result:
+    if not os.fork():
+        time.sleep(60)
+    return never_returns(task, report)
+
+
+def counts_nodes(task: Task, report: Report) -> Result:
+    budget = Budget(time_limit=60)
+    report.watch(budget)
+    while True:
+        budget.spend_nodes()
+        time.sleep(0.01)
 
 
 def allocates_too_much(task: Task, report: Report) -> Result:
