@@ -32,7 +32,8 @@ class Cursors:
         except (binascii.Error, UnicodeEncodeError, ValueError):
             raw = b""
         content, signature = raw[: _NUMBER.size], raw[_NUMBER.size :]
-        if not hmac.compare_digest(signature, self._sign(purpose, content)):
+        canonical = base64.urlsafe_b64encode(raw).decode() == cursor
+        if not (canonical and hmac.compare_digest(signature, self._sign(purpose, content))):
             raise Problem(Kinds.BAD_CURSOR, "Send the next_cursor of the page before, unchanged.")
         number: int = _NUMBER.unpack(content)[0]
         return number

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from service import logs
 from service.app import create_app
-from service.protocol import DeadlineH11Protocol, with_header_timeout
+from service.protocol import DeadlineH11Protocol, with_timeouts
 from service.settings import Settings, environment_name
 from service.storage.database import Database
 
@@ -42,7 +42,9 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
 def run(app: FastAPI, settings: Settings) -> None:
     """Serve an application with these settings until a signal ends it."""
     logs.configure()
-    protocol: type[DeadlineH11Protocol] = with_header_timeout(settings.header_timeout)
+    protocol: type[DeadlineH11Protocol] = with_timeouts(
+        settings.header_timeout, settings.write_timeout
+    )
     uvicorn.run(
         app,
         host=settings.host,

@@ -209,21 +209,20 @@ async def _events(request: Request, identity: str, after: int) -> AsyncIterator[
 
     with request.app.state.streams.held():
         while not await request.is_disconnected():
-            found = await poll(request, look, bool, PING_SECONDS)
-            if not found:
+            over = await _ended(request, identity)
+            found = await look() if over else await poll(request, look, bool, PING_SECONDS)
+            if not (found or over):
                 yield b": still here\n\n"
             for event in found:
                 after = event.number
                 data = event.data
                 yield f"id: {after}\nevent: {event.name}\ndata: {data}\n\n".encode()
-            if (found and found[-1].name in FINAL) or await _ended(request, identity, found):
+            if over or (found and found[-1].name in FINAL):
                 return
 
 
-async def _ended(request: Request, identity: str, found: list[Event]) -> bool:
-    """Nothing more will come: the job was deleted, or the last event was seen before."""
-    if found:
-        return False
+async def _ended(request: Request, identity: str) -> bool:
+    """Whether all events of the job are there, or it was deleted."""
     job = await run_in_threadpool(queue_of(request).get, owner_of(request), identity)
     return job is None or job.status in FINAL
 

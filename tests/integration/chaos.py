@@ -25,6 +25,8 @@ from tests.integration.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 MARK = "CHAOS"
+PATIENCE = 120
+"""Seconds, on a machine that is busy with other things as well."""
 EXAMPLE = dict(EXAMPLES["theorem-3.2"].request)
 
 
@@ -43,13 +45,16 @@ def expected(name: str) -> str:
 class Cluster:
     """One service and some workers on one database."""
 
-    def __init__(self, directory: Path, database: str, *, embedded: int, workers: int) -> None:
+    def __init__(
+        self, directory: Path, database: str, *, embedded: int, workers: int, delay: float = 0.15
+    ) -> None:
         self.port = free_port()
         self.mark = uuid.uuid4().hex
         self._log: IO[bytes] = (directory / "log").open("wb")
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("MARGINCERT_")},
             MARK: self.mark,
+            "CHAOS_DELAY": str(delay),
             "MARGINCERT_PORT": str(self.port),
             "MARGINCERT_DATA_DIR": str(directory),
             "MARGINCERT_DATABASE": database,
@@ -133,14 +138,14 @@ def sending(port: int) -> Iterator[dict[str, str]]:
 def wait_until_ready(port: int) -> float:
     """Seconds until the service answers."""
     started = time.monotonic()
-    while time.monotonic() - started < 60:
+    while time.monotonic() - started < PATIENCE:
         try:
             if httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
                 return time.monotonic() - started
         except httpx2.TransportError:
             pass
         time.sleep(0.05)
-    raise AssertionError("not ready after 60 s")
+    raise AssertionError("the service does not become ready")
 
 
 def disturb(cluster: Cluster, kills: int, seed: int) -> None:
@@ -158,7 +163,7 @@ def disturb(cluster: Cluster, kills: int, seed: int) -> None:
 
 
 def _kill_a_solver(cluster: Cluster, rng: random.Random) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         at_work = cluster.solvers()
         if at_work:
@@ -166,4 +171,4 @@ def _kill_a_solver(cluster: Cluster, rng: random.Random) -> None:
                 rng.choice(at_work).kill()
             return
         time.sleep(0.01)
-    raise AssertionError("no solver at work for 20 s")
+    raise AssertionError("no solver was at work")

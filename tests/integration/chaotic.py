@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -14,7 +15,7 @@ from service.settings import Settings
 from service.work import Report, Result, Task
 
 SOLVER = "tests.integration.chaotic:solve"
-DELAY = 0.15
+DELAY = float(os.environ.get("CHAOS_DELAY", "0.15"))
 """Seconds that every solve takes longer, so that it can be killed."""
 
 

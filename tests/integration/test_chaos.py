@@ -90,6 +90,7 @@ def sqlite(directory: Path) -> str:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(400)
 def test_twenty_kills_on_sqlite(tmp_path: Path) -> None:
     survive(Cluster(tmp_path, sqlite(tmp_path), embedded=2, workers=1), kills=20, seed=0)
 

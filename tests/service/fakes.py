@@ -105,3 +105,16 @@ def misbehaves_by_name(task: Task, report: Report) -> Result:
     """One pool for many tests: the request's name chooses."""
     result: Result = globals()[task.name or "answers"](task, report)
     return result
+
+
+class NoRunner:
+    """Nothing is certified at once."""
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def run(self, task: Task) -> bytes:
+        raise AssertionError("nothing is certified at once here")
