@@ -71,7 +71,7 @@ def test_docker_agrees() -> None:
     subprocess.run(
         [docker, "compose", "config", "--quiet"],
         cwd=ROOT,
-        env={**os.environ, **secrets},
+        env=environment,
         check=True,
     )
 
