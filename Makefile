@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick slow check format openapi bench bench-programs bench-width bench-share requirements clean
+.PHONY: serve test quick slow check format openapi bench bench-programs bench-width bench-share bench-jobs requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -62,6 +62,9 @@ bench-width: $(VENV)/.installed-dev  ## sign patterns, unlimited width, and nets
 
 bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points of shared and deep nets
 	$(BIN)/python -m benchmarks.local_share
+
+bench-jobs: $(VENV)/.installed-dev  ## minutes: small requests over HTTP, a batch of 10,000 points, two workers
+	$(BIN)/python -m benchmarks.jobs
 
 requirements: $(VENV)/.installed-dev  ## pin again, with hashes
 	$(COMPILE) --output-file requirements.txt pyproject.toml
