@@ -29,7 +29,7 @@ from service.reading import read_request
 from service.work import Silent, Task, render, solve
 
 POINTS = 10_000
-ROUNDS = 100
+ROUNDS, WARM_UP = 100, 20
 SMALL_GOAL = 0.005
 OVERHEAD_GOAL = 2.0
 RATIO_GOAL = 0.7
@@ -46,8 +46,8 @@ def points(count: int) -> tuple[bytes, bytes]:
     request = json.loads(theorem_3_2())
     header = {name: request[name] for name in ("network", "dataset")} | SHARED
     lines = [json.dumps(header)]
-    for number in range(count):
-        lines.append(json.dumps({"name": str(number), "parameters": request["parameters"]}))
+    parameters = json.dumps(request["parameters"])
+    lines += [f'{{"name": "{number}", "parameters": {parameters}}}' for number in range(count)]
     return "\n".join(lines).encode(), json.dumps({**request, **SHARED}).encode()
 
 
@@ -79,16 +79,23 @@ def small() -> bool:
     """A small certification over HTTP and as a library call, in alternation."""
     body = theorem_3_2()
     over_http, direct = [], []
-    with service(1) as (_, connection, _):
+    with service(1) as (process, connection, _):
+        for _ in range(WARM_UP):
+            timed(connection, body)
+            library_call(body)
+        theirs, ours = processor_time(process), time.process_time()
         for _ in range(ROUNDS):
             over_http.append(timed(connection, body))
             start = time.perf_counter()
             library_call(body)
             direct.append(time.perf_counter() - start)
+        used = (processor_time(process) - theirs) / ROUNDS
+        ours = (time.process_time() - ours) / ROUNDS
     more = statistics.median(over_http) - statistics.median(direct)
     print(
         f"small certify: HTTP {statistics.median(over_http) * 1e3:.2f} ms, "
-        f"library {statistics.median(direct) * 1e3:.2f} ms, {_goal(more, SMALL_GOAL, 's')}"
+        f"library {statistics.median(direct) * 1e3:.2f} ms, {_goal(more, SMALL_GOAL, 's')}; "
+        f"processor time {used * 1e3:.2f} ms and {ours * 1e3:.2f} ms (sending included)"
     )
     return more <= SMALL_GOAL
 

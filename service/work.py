@@ -215,22 +215,25 @@ def ready() -> bool:
 class Reports:
     """The latest report of a task, handed to ``write`` by the time that it may be needed."""
 
-    def __init__(self, write: Callable[[Answer], None]) -> None:
+    def __init__(self, write: Callable[[Answer], None], *, timed: bool = True) -> None:
+        """``timed``: by a thread of its own; else by whoever calls :meth:`flush` in time."""
         self._write = write
         self._budget: Budget | None = None
         self._lock = threading.Lock()
         self._latest: Result | None = None
         self._started = time.monotonic()
-        self._timer = threading.Timer(FLUSH_AFTER, self._flush)
-        self._timer.daemon = True
-        self._timer.start()
+        self._written: Result | None = None
+        self._timer = threading.Timer(FLUSH_AFTER, self.flush) if timed else None
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
 
     def __call__(self, result: Result) -> None:
         """Take the place of the report before."""
         with self._lock:
             self._latest = result
         if time.monotonic() - self._started >= WRITE_AFTER:
-            self._flush()
+            self.flush()
 
     def watch(self, budget: Budget) -> None:
         """The counts of this budget are told from now on."""
@@ -248,11 +251,14 @@ class Reports:
 
     def close(self) -> None:
         """No more is written after this."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the latest report, unless that was done already."""
         with self._lock:
-            if self._latest is not None:
+            if self._latest is not None and self._latest is not self._written:
+                self._written = self._latest
                 self._write(render(self._latest))
 
 

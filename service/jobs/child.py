@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from service.jobs.messages import Ended, Message, Work
@@ -92,6 +93,9 @@ class Child:
         self._control = control
         self._pid = pid
         self._ended = pid is None
+        self._poll = select.poll()
+        for end in (connection, control):
+            self._poll.register(end.fileno(), select.POLLIN)
         self._status: int | None = None
 
     def give(self, work: Work) -> None:
@@ -105,9 +109,10 @@ class Child:
         """The next message, or None when there is none within this time."""
         if self._ended:
             return Ended(None)
-        if self._connection not in wait([self._connection, self._control], max(seconds, 0.0)):
-            return self._after_the_end() if wait([self._control], 0.0) else None
-        return self._message() or self._wait_for_the_end()
+        ready = [descriptor for descriptor, _ in self._poll.poll(max(seconds, 0.0) * 1e3)]
+        if self._connection.fileno() in ready:
+            return self._message() or self._wait_for_the_end()
+        return self._after_the_end() if ready else None
 
     def kill(self) -> None:
         """End the process and all that it started, whatever they do."""

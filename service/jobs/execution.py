@@ -109,7 +109,7 @@ class Execution:
             case Began():
                 self._forget_line()
                 self._task = message.task
-            case Reported():
+            case Reported() if self._task is not None and message.index == self._todo[0]:
                 self._report = message.answer
                 self._tell(_known(message.answer))
             case Counted():

@@ -32,8 +32,9 @@ class Began:
 
 @dataclass(frozen=True)
 class Reported:
-    """What is known so far about the line that is being worked on."""
+    """What is known so far about a line; it may come after the line's outcome."""
 
+    index: int
     answer: Answer
 
 

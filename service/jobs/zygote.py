@@ -16,24 +16,30 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+import orjson
 
 from service.jobs.lines import tasks
 from service.jobs.messages import Began, Broke, Counted, Done, Message, Refused, Reported, Work
 from service.problems import Problem
 from service.process_limits import killed_with
-from service.work import Reports, Solver, Task, attempt
+from service.reading import read_request
+from service.work import Reports, Silent, Solver, Task, attempt, render, solve
 
 READY = b"r"
 NUMBER = struct.Struct("!q")
-COUNT_EVERY = 1.0
-"""Seconds between two counts of patterns and nodes."""
+FLUSH_EVERY = 0.1
+"""Seconds between two looks for a report that was not sent yet."""
+COUNT_EVERY = 10
+"""Every so many looks, patterns and nodes are counted."""
 
 
 def main(descriptor: int, parent: int, solver: str) -> None:
@@ -41,7 +47,7 @@ def main(descriptor: int, parent: int, solver: str) -> None:
     killed_with(parent)
     module, _, name = solver.partition(":")
     function: Solver = getattr(importlib.import_module(module), name)
-    importlib.import_module("solvers")
+    _warm_up()
     gc.freeze()
     control = socket.socket(fileno=descriptor)
     control.sendall(READY)
@@ -56,6 +62,13 @@ def main(descriptor: int, parent: int, solver: str) -> None:
         control.sendall(NUMBER.pack(ended.si_status if ended else -1))
         control.recv(1)
         os.waitpid(pid, 0)
+
+
+def _warm_up() -> None:
+    """Solve something small once: what is loaded and cached here, every child has already."""
+    examples = importlib.import_module("solvers.examples").EXAMPLES
+    request = read_request(orjson.dumps(dict(examples["theorem-3.2"].request)))
+    render(solve(Task.of("certify", request), Silent()))
 
 
 def _fork(control: socket.socket, descriptor: int, solver: Solver) -> int:
@@ -83,41 +96,48 @@ def _child(connection: Connection, solver: Solver) -> None:
             connection.send_bytes(content)
 
     work: Work = connection.recv()
+    teller = Teller(send)
     for index, read in tasks(work):
-        _one(index, read, solver, send)
+        _one(index, read, solver, teller)
 
 
-def _one(
-    index: int, read: Callable[[], Task], solver: Solver, send: Callable[[Message], None]
-) -> None:
+class Teller:
+    """Sends messages, and what is known of the line at work, from one thread for all lines."""
+
+    def __init__(self, send: Callable[[Message], None]) -> None:
+        self.send = send
+        self.reports: Reports | None = None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        for look in count(1):
+            before = self.reports
+            time.sleep(FLUSH_EVERY)
+            reports = self.reports
+            if reports is None:
+                continue
+            if reports is before:
+                reports.flush()
+            if look % COUNT_EVERY == 0:
+                self.send(Counted(reports.counts()))
+
+
+def _one(index: int, read: Callable[[], Task], solver: Solver, teller: Teller) -> None:
     """One line to its outcome; whatever goes wrong in it is its own."""
     try:
         task = read()
     except Problem as problem:
-        send(Refused(index, problem.document(None)))
+        teller.send(Refused(index, problem.document(None)))
         return
-    send(Began(index, _light(task)))
-    reports = Reports(lambda answer: send(Reported(answer)))
-    stop = _count(reports, send)
+    teller.send(Began(index, _light(task)))
+    teller.reports = Reports(lambda known: teller.send(Reported(index, known)), timed=False)
+    message: Message
     try:
-        outcome = attempt(task, solver, reports)
+        message = Done(index, attempt(task, solver, teller.reports))
     except Exception:  # noqa: BLE001 - a bug of a solver fails its job and no other
-        send(Broke(index, traceback.format_exc()))
-    else:
-        send(Done(index, outcome))
-    finally:
-        stop.set()
-
-
-def _count(reports: Reports, send: Callable[[Message], None]) -> threading.Event:
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.wait(COUNT_EVERY):
-            send(Counted(reports.counts()))
-
-    threading.Thread(target=run, daemon=True).start()
-    return stop
+        message = Broke(index, traceback.format_exc())
+    teller.reports = None
+    teller.send(message)
 
 
 def _light(task: Task) -> Task:
