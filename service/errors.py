@@ -7,7 +7,8 @@ from http import HTTPStatus
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -28,7 +29,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(DBAPIError, _on_storage)
+    for trouble in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(trouble, _on_storage)
     app.add_exception_handler(Exception, _on_unexpected)
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.jobs.child import SolverProcess
 from service.jobs.execution import Execution
@@ -29,6 +30,8 @@ BEAT_EVERY = 5.0
 SWEEP_EVERY = 2.0
 TROUBLE = 1.0
 """Seconds of rest after the database has failed."""
+STOP_SECONDS = 4.0
+"""A thread that takes longer to stop ends with the process, and its solver with it."""
 _log = get_logger()
 
 
@@ -71,11 +74,12 @@ class Worker:
         """Kill what runs and give it back to the queue."""
         self._stop.set()
         self._wake.set()
+        until = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
         try:
             leave(self._database, self._identity)
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeout) as error:
             _log.error("database_trouble", error=_first_line(error))
 
     def _serve(self) -> None:
@@ -86,7 +90,7 @@ class Worker:
                 if not self._one(solver):
                     self._wake.wait(IDLE)
                     self._wake.clear()
-            except (DBAPIError, OSError) as error:
+            except (DBAPIError, PoolTimeout, OSError) as error:
                 _log.error("worker_trouble", error=_first_line(error))
                 self._stop.wait(TROUBLE)
         solver.stop()
@@ -99,7 +103,7 @@ class Worker:
         started = time.monotonic()
         try:
             done = self._execute(claim, solver)
-        except (DBAPIError, OSError):
+        except (DBAPIError, PoolTimeout, OSError):
             self._abandoned.append(claim)
             raise
         except Exception as error:  # noqa: BLE001 - a bug fails its job; the slot goes on
@@ -147,7 +151,7 @@ class Worker:
                     if sweeper.sweep():
                         self._wake.set()
                     retention.tidy()
-            except DBAPIError as error:
+            except (DBAPIError, PoolTimeout) as error:
                 _log.error("database_trouble", error=_first_line(error))
                 self._stop.wait(TROUBLE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.jobs.batches import BatchBook
 from service.jobs.chunks import MAX_CHUNK_LINES
 from service.jobs.leases import Claim, Leases
 from service.jobs.records import Status
+from service.jobs.retention import Retention
 from service.jobs.sweep import Identity, leave, register
 from service.problems import Problem
 from service.settings import Settings
@@ -120,6 +122,15 @@ def test_a_waiting_batch_is_cancelled_at_once(book: BatchBook, settings: Setting
     assert cancelled.status is Status.CANCELLED
     assert book.cancel("another", batch.id) is None
     assert book.get("another", batch.id) is None
+
+
+def test_old_batches_are_forgotten(book: BatchBook, database: Database, settings: Settings) -> None:
+    old, waiting = (new_batch(book, settings, [whole(), whole()]) for _ in "ab")
+    book.cancel(OWNER, old.id)
+    later = time.time() + settings.job_retention_days * 86_400 + 7200
+    Retention(database, settings).delete_old(later)
+    assert book.get(OWNER, old.id) is None
+    assert book.get(OWNER, waiting.id) == waiting
 
 
 def test_results_come_in_order_without_gaps(
