@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from schemathesis import GenerationMode
 from starlette.testclient import TestClient
 
+from service.app import create_app
+from service.runner import PoolRunner
+from service.settings import Settings
 from tests import contract
+from tests.service import fakes
 
 EXAMPLES = 8
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """An application of its own: what is left in its queue disturbs no other test."""
+    settings = Settings(
+        data_dir=tmp_path_factory.mktemp("contract"), max_workers=1, allowed_hosts=("*",)
+    )
+    runner = PoolRunner(settings, fakes.answers)
+    app = create_app(settings, runner, "tests.service.fakes:answers")
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
