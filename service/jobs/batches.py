@@ -104,6 +104,13 @@ class BatchBook:
         with self._database.read() as connection:
             return _found(connection, owner, identity)
 
+    def has_ended(self, identity: str) -> bool:
+        """Whether nothing more will come; cheaper than :meth:`get`, which counts results."""
+        query = select(batches.c.status).where(batches.c.id == identity)
+        with self._database.read() as connection:
+            status = connection.scalar(query)
+        return status is None or status in FINAL
+
     def cancel(self, owner: str, identity: str) -> Batch | None:
         """Stop a batch: what waits at once, what runs by its worker. Results stay."""
         with self._database.write() as connection:

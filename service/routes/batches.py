@@ -78,15 +78,16 @@ async def post_batch(request: Request) -> Response:
 async def get_batch(request: Request, identity: Identity, wait: Wait = 0.0) -> Response:
     """Counts of verdicts and errors; with ``wait``, once the batch has ended, or later."""
     state = request.app.state
-    if wait == 0.0:
-        return json_response((await _batch(request, identity)).to_dict())
+    batch = await _batch(request, identity)
+    if wait == 0.0 or batch.status in FINAL:
+        return json_response(batch.to_dict())
     state.streams.require_room()
     with state.streams.held():
         seconds = min(wait, state.settings.max_wait)
-        batch = await poll(
-            request, lambda: _batch(request, identity), lambda b: b.status in FINAL, seconds
+        await poll(
+            request, lambda: run_in_threadpool(state.batches.has_ended, identity), bool, seconds
         )
-    return json_response(batch.to_dict())
+    return json_response((await _batch(request, identity)).to_dict())
 
 
 @router.get(
