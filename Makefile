@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-share bench-check requirements clean
+.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-share bench-check bench-jobs requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -82,6 +82,9 @@ bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points
 
 bench-check: $(VENV)/.installed-dev  ## minutes: the share of answers that the exact checker confirms
 	$(BIN)/python -m benchmarks.checked_share
+
+bench-jobs: $(VENV)/.installed-dev  ## minutes: small requests over HTTP, a batch of 10,000 points, two workers
+	$(BIN)/python -m benchmarks.jobs
 
 requirements: $(VENV)/.installed-dev  ## pin again, with hashes
 	$(COMPILE) --output-file requirements.txt pyproject.toml

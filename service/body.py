@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -11,6 +14,7 @@ from service.reading import Bounds, read_as
 from service.reading import Request as Model
 from service.settings import Settings, environment_name
 
+T = TypeVar("T")
 SMALL_BODY = 65_536
 """Bodies up to this many bytes are parsed on the event loop: a thread would cost more."""
 DRAINED = 16
@@ -20,23 +24,28 @@ the answer after sending everything do get it."""
 
 async def receive_request(request: Request, settings: Settings, model: type[Model]) -> Model:
     """The checked request of a POST; raises :class:`Problem`."""
-    raw = await receive(request, settings)
-    bounds = Bounds.of(settings)
-    if len(raw) <= SMALL_BODY:
-        return read_as(model, raw, bounds)
-    return await asyncio.to_thread(read_as, model, raw, bounds)
+    raw = await receive_json(request, settings)
+    return await read_body(partial(read_as, model), raw, Bounds.of(settings))
 
 
-async def receive(request: Request, settings: Settings) -> bytes:
-    """The bytes of a JSON body; raises :class:`Problem`."""
-    _require_json(request)
+async def receive_json(request: Request, settings: Settings) -> bytes:
+    """The bytes of a JSON body, not read yet; raises :class:`Problem`."""
+    require_media_type(request, "application/json")
     return await _receive(request, settings)
 
 
-def _require_json(request: Request) -> None:
+async def read_body(reader: Callable[[bytes, Bounds], T], raw: bytes, bounds: Bounds) -> T:
+    """What ``reader`` makes of a body, off the event loop when it is large."""
+    if len(raw) <= SMALL_BODY:
+        return reader(raw, bounds)
+    return await asyncio.to_thread(reader, raw, bounds)
+
+
+def require_media_type(request: Request, expected: str) -> None:
+    """Refuse bodies of other types, of other encodings than UTF-8, and compressed ones."""
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    if media_type.strip().lower() != "application/json":
-        raise Problem(Kinds.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.")
+    if media_type.strip().lower() != expected:
+        raise Problem(Kinds.UNSUPPORTED_MEDIA_TYPE, f"Send Content-Type: {expected}.")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if charset not in {"", "utf-8", "utf8"}:
         raise Problem(Kinds.UNSUPPORTED_MEDIA_TYPE, "Send the body as UTF-8.")

@@ -1,11 +1,13 @@
-"""The console script: ``margincert serve | certify | kkt | check | flow | tables | examples``.
+"""The console script ``margincert``: serve, worker, migrate, batch, certify, kkt, check, flow, ...
 
-Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage. Heavy
-modules are imported by the commands that need them.
+Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage; of batch
+also 3, some answers are inconclusive. Heavy modules are imported by the commands that need them.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,8 @@ import typer
 from service import __version__
 
 if TYPE_CHECKING:
+    from service.batch_sources import Source
+    from service.settings import Settings
     from service.work import Question
 
 app = typer.Typer(
@@ -27,6 +31,11 @@ app = typer.Typer(
 )
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A request as JSON; - reads stdin.")]
+DataDir = Annotated[Path | None, typer.Option(help="Directory of the stored answers.")]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(help="sqlite:///FILE or postgresql://...; default: a file in the data directory."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
 
 
@@ -59,30 +68,108 @@ def _common(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Directory of the stored answers.")] = None,
+    data_dir: DataDir = None,
+    database: DatabaseUrl = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Serve other machines without API keys.")
     ] = False,
 ) -> None:
     """Start the HTTP service in the foreground; settings come from MARGINCERT_* too."""
+    from service.server import UnsafeAddressError, serve
+    from service.storage.database import SchemaError
+
+    settings = _settings(host=host, port=port, data_dir=data_dir, database=database)
+    try:
+        serve(settings, insecure=insecure)
+    except (UnsafeAddressError, SchemaError) as error:
+        _fail(str(error))
+
+
+@app.command()
+def worker(
+    database: DatabaseUrl = None,
+    data_dir: DataDir = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="Jobs at a time.")] = None,
+) -> None:
+    """Run the jobs of a database, on this machine, in the foreground."""
+    from service.storage.database import SchemaError
+    from service.worker_process import work
+
+    try:
+        work(_settings(database=database, data_dir=data_dir, job_workers=slots))
+    except SchemaError as error:
+        _fail(str(error))
+
+
+@app.command()
+def migrate(database: DatabaseUrl = None, data_dir: DataDir = None) -> None:
+    """Bring the tables of a database up to date."""
+    from service.storage.database import Database
+
+    found = Database(_settings(database=database, data_dir=data_dir).database_url())
+    found.migrate()
+    typer.echo(f"at revision {found.revision()}")
+    found.close()
+
+
+@app.command()
+def batch(
+    requests: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON.")],
+    out: Annotated[Path, typer.Option(help="Where the answers go, NDJSON; a .csv beside it.")],
+    url: Annotated[str | None, typer.Option(help="A service.")] = None,
+    local: Annotated[int | None, typer.Option(min=1, help="Processes of this machine.")] = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Ctrl-C stops the batch, not only the waiting.")
+    ] = False,
+) -> None:
+    """Certify every line of REQUESTS; the same command again goes on after any stop.
+
+    Exit codes: 0 all decided, 3 some inconclusive, 1 errors. A key for the service is read from
+    MARGINCERT_API_KEY.
+    """
+    import httpx2
+
+    from service import logs
+    from service.batch_run import BatchError, collect
+    from service.client import ServiceError
+
+    if (url is None) == (local is None):
+        raise typer.BadParameter("give one of --url and --local")
+    logs.configure(logging.WARNING)
+    place = url or "local"
+    try:
+        code = collect(lambda: _source(url, local, out), place, requests, out, cancel=cancel)
+    except (ServiceError, BatchError, httpx2.TransportError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    raise typer.Exit(code)
+
+
+def _source(url: str | None, local: int | None, out: Path) -> Source:
+    from service.batch_sources import Local, Remote
+    from service.client import Client
+
+    if url is not None:
+        return Remote(Client(url, key=os.environ.get("MARGINCERT_API_KEY")))
+    assert local is not None
+    return Local(out.absolute().with_name(out.name + ".work"), local)
+
+
+def _settings(**given: Any) -> Settings:
+    """Settings from the options that were given and the environment."""
     from pydantic import ValidationError
 
-    from service.server import UnsafeAddressError, serve
     from service.settings import Settings, environment_name
 
-    given: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "data_dir": data_dir and data_dir.absolute(),
-    }
+    if given.get("data_dir") is not None:
+        given["data_dir"] = given["data_dir"].absolute()
     try:
-        settings = Settings(**{key: value for key, value in given.items() if value is not None})
-        serve(settings, insecure=insecure)
+        return Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = [f"{environment_name(str(e['loc'][0]))}: {e['msg']}" for e in error.errors()]
         _fail("\n".join(wrong))
-    except UnsafeAddressError as error:
-        _fail(str(error))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.reading import read_as
 from service.schemas import FlowRequest, SolveRequest
-from service.work import Question, Task, solve
+from service.work import Question, Silent, Task, solve
 
 
 def solve_file(question: Question, raw: bytes) -> dict[str, Any]:
@@ -15,4 +15,4 @@ def solve_file(question: Question, raw: bytes) -> dict[str, Any]:
     task = Task.of(question, request)
     if task.options["vectors"] == "auto":
         task.options["vectors"] = "inline"
-    return solve(task, lambda _: None).to_dict()
+    return solve(task, Silent()).to_dict()

@@ -24,11 +24,11 @@ def _dumps(event: Any, default: Any = None, **_: Any) -> str:
 PROCESSORS: list[Any] = [*_SHARED, structlog.processors.JSONRenderer(serializer=_dumps)]
 
 
-def configure() -> None:
+def configure(level: int = logging.INFO) -> None:
     """Send our own events and those of the libraries to standard error as JSON lines."""
     structlog.configure(
         processors=PROCESSORS,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -42,7 +42,7 @@ def configure() -> None:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
 def get_logger() -> Any:

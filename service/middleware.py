@@ -7,6 +7,7 @@ import hmac
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,8 +26,11 @@ _log = get_logger()
 class RequestFrame:
     """Outermost of our own middleware; plain ASGI, so bodies stream through it."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, observe: Callable[[str, int, float], None]
+    ) -> None:
         self._app = app
+        self._observe = observe
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._keys = tuple(_digest(key) for key in settings.api_keys)
 
@@ -36,6 +40,7 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        scope["owner"] = _owner(headers.get("authorization", "")) if self._keys else ""
         scope["request_id"] = request_id = _request_id(headers.get("x-request-id"))
         started = time.perf_counter()
         status = 500
@@ -52,13 +57,16 @@ class RequestFrame:
             app = self._app if refusal is None else problem_response(refusal, request_id)
             await app(scope, receive, send_with_id)
         finally:
+            elapsed = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "none")
+            self._observe(route, status, elapsed)
             _log.info(
                 "request",
                 request_id=request_id,
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
-                duration_ms=round((time.perf_counter() - started) * 1e3, 3),
+                duration_ms=round(elapsed * 1e3, 3),
             )
 
     def _refusal(self, path: str, headers: Headers) -> Problem | None:
@@ -87,6 +95,12 @@ class RequestFrame:
 def _digest(key: str) -> bytes:
     """Equal lengths, so that a comparison takes the same time for every key."""
     return hashlib.sha256(key.encode()).digest()
+
+
+def _owner(authorization: str) -> str:
+    """Whose jobs a request may see: another name for its key, which is never stored."""
+    _, _, key = authorization.partition(" ")
+    return hashlib.sha256(b"owner of jobs: " + key.strip().encode()).hexdigest()
 
 
 def _request_id(given: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from service.errors import MEDIA_TYPE
 from service.problems import Kinds
 from service.responses import ProblemDocument
-from service.schemas import FlowRequest, SolveRequest, VerifyRequest
+from service.schemas import FlowRequest, JobRequest, VerifyRequest
 
 _REF = "#/components/schemas/{model}"
 EXAMPLE: dict[str, Any] = {
@@ -31,13 +32,41 @@ FLOW_EXAMPLE: dict[str, Any] = {
     "options": {"time_limit": 10.0},
 }
 
+JOB_EXAMPLE: dict[str, Any] = {"kind": "certify", "request": EXAMPLE}
 
-def request_body(model: str, example: dict[str, Any] | None = EXAMPLE) -> dict[str, Any]:
+
+def request_body(
+    model: str, *headers: str, example: dict[str, Any] | None = EXAMPLE
+) -> dict[str, Any]:
     """The ``openapi_extra`` of a route whose body our own reader reads."""
     content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model)}}
     if example is not None:
         content["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    body = {"required": True, "content": {"application/json": content}}
+    return {"requestBody": body, **_parameters(headers)}
+
+
+def ndjson_body() -> dict[str, Any]:
+    """The same for a body of one certify request a line."""
+    line = orjson.dumps(EXAMPLE, option=orjson.OPT_APPEND_NEWLINE).decode()
+    content = {"schema": {"type": "string"}, "example": line}
+    body = {"required": True, "content": {"application/x-ndjson": content}}
+    return {"requestBody": body, **_parameters(["Idempotency-Key"])}
+
+
+_HEADERS = {
+    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "Prefer": {"type": "string", "enum": ["respond-async"]},
+}
+
+
+def _parameters(headers: Iterable[str]) -> dict[str, Any]:
+    """Optional request headers that a route reads by itself."""
+    listed = [
+        {"name": name, "in": "header", "required": False, "schema": _HEADERS[name]}
+        for name in headers
+    ]
+    return {"parameters": listed} if listed else {}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -72,7 +101,7 @@ def install(app: FastAPI) -> None:
 def _with_our_models(document: dict[str, Any]) -> dict[str, Any]:
     _, schema = models_json_schema(
         [
-            (SolveRequest, "validation"),
+            (JobRequest, "validation"),
             (VerifyRequest, "validation"),
             (FlowRequest, "validation"),
             (ProblemDocument, "serialization"),

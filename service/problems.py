@@ -25,19 +25,26 @@ class Kinds(Enum):
     NOT_UTF8 = Kind("not-utf8", 400, "The body is not UTF-8")
     INVALID_HOST = Kind("invalid-host", 400, "The Host header is not served here")
     BAD_REQUEST = Kind("bad-request", 400, "The request cannot be understood")
+    BAD_CURSOR = Kind("bad-cursor", 400, "The cursor was not made here")
     UNAUTHENTICATED = Kind("unauthenticated", 401, "An API key is needed")
     NOT_FOUND = Kind("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here")
     REQUEST_TIMEOUT = Kind("request-timeout", 408, "The body did not arrive in time")
+    JOB_NOT_FINISHED = Kind("job-not-finished", 409, "The job has not finished")
+    NO_RESULT = Kind("no-result", 409, "The job has ended without an answer")
     CONTENT_TOO_LARGE = Kind("content-too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be plain JSON")
     VALIDATION = Kind("validation", 422, "The request is well-formed but wrong")
     UNSUPPORTED_NETWORK = Kind("unsupported-network", 422, "The network is not in class N")
     BUDGET_ABOVE_MAXIMUM = Kind("budget-above-maximum", 422, "The budget exceeds the maximum")
+    IDEMPOTENCY_KEY_REUSED = Kind(
+        "idempotency-key-reused", 422, "The Idempotency-Key belongs to another body"
+    )
     CLIENT_GONE = Kind("client-gone", 499, "The client has gone")
     INTERNAL = Kind("internal", 500, "Something broke in the service")
     QUEUE_FULL = Kind("queue-full", 503, "All workers are busy")
     SHUTTING_DOWN = Kind("shutting-down", 503, "The service is stopping")
+    STORAGE_UNAVAILABLE = Kind("storage-unavailable", 503, "The database does not answer")
     STORAGE_FULL = Kind("storage-full", 507, "The answer cannot be stored")
 
 

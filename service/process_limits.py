@@ -18,10 +18,17 @@ _PR_SET_PDEATHSIG = 1
 _STATM = Path("/proc/self/statm")
 
 
-def die_with_parent() -> None:
-    """Have the system kill this process when the one that started it ends."""
+def killed_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, which may have happened already."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def die_with_parent() -> None:
+    """Have the system kill this process when the one that started it ends."""
+    killed_with(os.getppid())
     threading.Thread(target=_exit_after_parent, daemon=True).start()
 
 

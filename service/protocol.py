@@ -1,4 +1,4 @@
-"""uvicorn's h11 protocol with a deadline for the headers, which it does not have."""
+"""uvicorn's h11 protocol with the deadlines that it does not have."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class DeadlineH11Protocol(H11Protocol):
-    """Closes a connection whose request line and headers take too long to arrive."""
+    """Closes a connection whose headers do not arrive, or whose answer is not read, in time."""
 
     header_timeout: float = 5.0
+    write_timeout: float = 30.0
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The time runs from the connection on."""
@@ -27,9 +29,21 @@ class DeadlineH11Protocol(H11Protocol):
         else:
             self._disarm()
 
+    def pause_writing(self) -> None:
+        """The client does not read, and what it left unread fills the buffers."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self._forget_unread()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to wait for."""
         self._disarm()
+        self._forget_unread()
         super().connection_lost(exc)
 
     def _arm(self) -> None:
@@ -41,7 +55,13 @@ class DeadlineH11Protocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
-def with_header_timeout(seconds: float) -> type[DeadlineH11Protocol]:
-    """The protocol class with this deadline, for uvicorn's ``http`` argument."""
-    return type("ConfiguredProtocol", (DeadlineH11Protocol,), {"header_timeout": seconds})
+
+def with_timeouts(headers: float, writes: float) -> type[DeadlineH11Protocol]:
+    """The protocol class with these deadlines, for uvicorn's ``http`` argument."""
+    members = {"header_timeout": headers, "write_timeout": writes}
+    return type("ConfiguredProtocol", (DeadlineH11Protocol,), members)

@@ -6,7 +6,7 @@ Strict JSON first, then the arrays, then the model. Pointers name the request's 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ class Bounds:
     max_numbers: int | None = None
     max_time_limit: float | None = None
     max_memory_mb: int | None = None
+    time_setting: str = "max_time_limit"
 
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
@@ -44,8 +45,22 @@ class Bounds:
             settings.max_memory_mb,
         )
 
+    @classmethod
+    def of_jobs(cls, settings: Settings) -> Bounds:
+        """The same for jobs and batches, which may take longer."""
+        most = settings.max_job_time_limit
+        return replace(cls.of(settings), max_time_limit=most, time_setting="max_job_time_limit")
+
 
 LOCAL = Bounds()
+
+
+@dataclass(frozen=True)
+class Known:
+    """Fields that several requests share, their arrays decoded, and what is wrong with them."""
+
+    fields: dict[str, Any]
+    errors: list[FieldError]
 
 
 def read_request(raw: bytes, bounds: Bounds = LOCAL) -> SolveRequest:
@@ -55,11 +70,34 @@ def read_request(raw: bytes, bounds: Bounds = LOCAL) -> SolveRequest:
 
 def read_as(model: type[Request], raw: bytes, bounds: Bounds = LOCAL) -> Request:
     """The request of a given kind in ``raw``; raises :class:`Problem`."""
+    return check_as(model, read_object(raw, bounds), bounds)
+
+
+def read_object(raw: bytes, bounds: Bounds = LOCAL) -> dict[str, Any]:
+    """The JSON object in ``raw``, its arrays not decoded yet."""
     value = strict_json.parse(raw, max_depth=bounds.max_depth)
     if not isinstance(value, dict):
         raise Problem.fields([FieldError("", f"found {describe(value)}, expected an object")])
-    errors = decode_arrays(value)
-    request = _validated(model, value, errors)
+    return value
+
+
+def check_request(
+    value: dict[str, Any], bounds: Bounds = LOCAL, known: Known | None = None
+) -> SolveRequest:
+    """The request in a JSON object, which is changed; ``known``: fields read before."""
+    return check_as(SolveRequest, value, bounds, known)
+
+
+def check_as(
+    model: type[Request],
+    value: dict[str, Any],
+    bounds: Bounds = LOCAL,
+    known: Known | None = None,
+) -> Request:
+    """A request of a given kind in a JSON object, which is changed."""
+    earlier = known or Known({}, [])
+    errors = [*earlier.errors, *decode_arrays(value)]
+    request = _validated(model, {**value, **earlier.fields}, errors)
     _require_within(request, bounds)
     return request
 
@@ -164,7 +202,7 @@ def _require_within(request: AnyRequest, bounds: Bounds) -> None:
         ("max_memory_mb", options.max_memory_mb, bounds.max_memory_mb),
     ):
         if most is not None and asked > most:
-            setting = environment_name("max_" + name.removeprefix("max_"))
+            setting = environment_name(name if name != "time_limit" else bounds.time_setting)
             message = f"found {asked:g}, the maximum here is {most:g} ({setting})"
             raise Problem.fields(
                 [FieldError(f"/options/{name}", message)], Kinds.BUDGET_ABOVE_MAXIMUM

@@ -325,6 +325,50 @@ class Health(ResponseModel):
     version: str
 
 
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class JobDocument(ResponseModel):
+    """A job; ``progress`` holds numbers such as bound, incumbent, nodes and patterns."""
+
+    id: str = Field(pattern="^job_[0-9a-f]{32}$")
+    kind: str
+    name: str | None
+    status: JobStatus
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    progress: dict[str, Any] | None
+    attempts: int
+    cancel_requested: bool
+    verdict: str | None
+    certificate_id: str | None
+    error: dict[str, Any] | None
+    links: dict[str, str]
+
+
+class JobPage(ResponseModel):
+    """Some jobs; ``next_cursor`` is null on the last page."""
+
+    jobs: list[JobDocument]
+    next_cursor: str | None
+
+
+class BatchDocument(ResponseModel):
+    """A batch with the counts of its finished lines."""
+
+    id: str = Field(pattern="^batch_[0-9a-f]{32}$")
+    status: JobStatus
+    total: int
+    done: int
+    verdicts: dict[str, int]
+    errors: int
+    created_at: str
+    finished_at: str | None
+    cancel_requested: bool
+    links: dict[str, str]
+
+
 class FieldProblem(ResponseModel):
     """One wrong field, by its JSON pointer in the request."""
 

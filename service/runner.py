@@ -106,8 +106,8 @@ class PoolRunner:
 
     async def _submit(self, task: Task, report_file: Path) -> Outcome:
         timeout = task.time_limit + self._settings.kill_after
-        data_dir = self._settings.data_dir
-        future = self._pool.submit(timeout, work.run, task, self._solver, data_dir, report_file)
+        place = self._settings.place()
+        future = self._pool.submit(timeout, work.run, task, self._solver, place, report_file)
         try:
             return await asyncio.wrap_future(future)
         except ProcessExpired as error:
@@ -115,7 +115,7 @@ class PoolRunner:
 
     async def _last_report(self, task: Task, report: Answer | None, limit: str) -> Outcome:
         answer = cut_short(task, report, limit)
-        return await asyncio.to_thread(work.keep, answer, self._settings.data_dir)
+        return await asyncio.to_thread(work.keep, answer, self._settings.place())
 
 
 def _body(outcome: Outcome) -> bytes:

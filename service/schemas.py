@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FailFast, Field, InstanceOf, WithJsonSchema
@@ -118,3 +118,10 @@ class VerifyRequest(RequestModel):
         description="`problem`, and any of `point`, `tolerances`, `claims`: each must be the "
         "certificate's.",
     )
+
+
+class JobRequest(RequestModel):
+    """A request that is answered later; it is read in two steps, kind by kind."""
+
+    kind: Literal["certify", "kkt", "flow"]
+    request: SolveRequest | FlowRequest

@@ -21,10 +21,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import orjson
 
+from service.place import Place
 from service.process_limits import die_with_parent, memory_limit
 from service.schemas import FlowRequest, SolveRequest
-from service.store import CertificateStore
+from solvers.budget import Budget
 from solvers.errors import FieldError, InputError, UnsupportedNetworkError
+from solvers.options import Options
 
 Question = Literal["certify", "kkt", "flow"]
 
@@ -46,7 +48,26 @@ class Result(Protocol):
         """The body of the answer, in JSON types."""
 
 
-Report = Callable[[Result], None]
+class Report(Protocol):
+    """What a solver tells while it works."""
+
+    def __call__(self, result: Result) -> None:
+        """A complete, honest answer; it takes the place of the one before."""
+
+    def watch(self, budget: Budget) -> None:
+        """The budget whose counts tell how far the work is."""
+
+
+class Silent:
+    """Nobody listens."""
+
+    def __call__(self, result: Result) -> None:
+        """Nothing happens."""
+
+    def watch(self, budget: Budget) -> None:
+        """Nothing happens."""
+
+
 Solver = Callable[["Task", Report], Result]
 
 
@@ -114,9 +135,14 @@ class StorageFull:
 Outcome = Answer | Refusal | Exhausted | StorageFull
 
 
-def run(task: Task, solver: Solver, data_dir: Path, report_file: Path) -> Outcome:
+def run(task: Task, solver: Solver, place: Place, report_file: Path) -> Outcome:
     """Solve within the memory limit, then store the answer; the entry of a worker process."""
-    reports = Reports(report_file)
+    outcome = attempt(task, solver, Reports(lambda answer: _replace(report_file, answer)))
+    return keep(outcome, place)
+
+
+def attempt(task: Task, solver: Solver, reports: Reports) -> Outcome:
+    """Solve within the memory limit; nothing is stored."""
     try:
         with memory_limit(task.max_memory_mb):
             outcome: Outcome = render(solver(task, reports))
@@ -126,17 +152,15 @@ def run(task: Task, solver: Solver, data_dir: Path, report_file: Path) -> Outcom
         outcome = Exhausted(None)
     finally:
         reports.close()
-    if isinstance(outcome, Exhausted):
-        return Exhausted(reports.last())
-    return keep(outcome, data_dir)
+    return Exhausted(reports.last()) if isinstance(outcome, Exhausted) else outcome
 
 
-def keep(answer: Outcome, data_dir: Path) -> Outcome:
+def keep(answer: Outcome, place: Place) -> Outcome:
     """Store an answer; what is stored under its id is what is answered."""
     if not isinstance(answer, Answer):
         return answer
     try:
-        stored = CertificateStore(data_dir).put(answer.identity, answer.body, answer.arrays)
+        stored = place.store().put(answer.identity, answer.body, answer.arrays)
     except OSError as error:
         if error.errno in _FULL:
             return StorageFull()
@@ -147,16 +171,20 @@ def keep(answer: Outcome, data_dir: Path) -> Outcome:
 def solve(task: Task, report: Report) -> Result:
     """Ask the library; imported here so that the HTTP process need not load it."""
     import solvers
+    from solvers.certification import budget_of
 
     if task.question == "flow":
         return _follow(task, report)
     function = solvers.certify if task.question == "certify" else solvers.kkt
     dataset = {"x": task.x, "y": task.y}
+    budget = budget_of(Options.model_validate(task.options))
+    report.watch(budget)
     result: Result = function(
         dict(task.network),
         dataset,
         task.parameters,
         name=task.name,
+        budget=budget,
         report=report,
         **task.options,
     )
@@ -203,23 +231,36 @@ def ready() -> bool:
 
 
 class Reports:
-    """The latest report of a task, written to a file by the time that it may be needed."""
+    """The latest report of a task, handed to ``write`` by the time that it may be needed."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, write: Callable[[Answer], None], *, timed: bool = True) -> None:
+        """``timed``: by a thread of its own; else by whoever calls :meth:`flush` in time."""
+        self._write = write
+        self._budget: Budget | None = None
         self._lock = threading.Lock()
         self._latest: Result | None = None
         self._started = time.monotonic()
-        self._timer = threading.Timer(FLUSH_AFTER, self._flush)
-        self._timer.daemon = True
-        self._timer.start()
+        self._written: Result | None = None
+        self._timer = threading.Timer(FLUSH_AFTER, self.flush) if timed else None
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
 
     def __call__(self, result: Result) -> None:
         """Take the place of the report before."""
         with self._lock:
             self._latest = result
         if time.monotonic() - self._started >= WRITE_AFTER:
-            self._flush()
+            self.flush()
+
+    def watch(self, budget: Budget) -> None:
+        """The counts of this budget are told from now on."""
+        self._budget = budget
+
+    def counts(self) -> dict[str, int]:
+        """How many patterns and nodes were examined so far."""
+        budget = self._budget
+        return {} if budget is None else {"patterns": budget.patterns, "nodes": budget.nodes}
 
     def last(self) -> Answer | None:
         """The latest report as an answer."""
@@ -228,17 +269,20 @@ class Reports:
 
     def close(self) -> None:
         """No more is written after this."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the latest report, unless that was done already."""
         with self._lock:
-            if self._latest is not None:
-                _replace(self._file, pickle.dumps(render(self._latest)))
+            if self._latest is not None and self._latest is not self._written:
+                self._written = self._latest
+                self._write(render(self._latest))
 
 
-def _replace(file: Path, content: bytes) -> None:
+def _replace(file: Path, answer: Answer) -> None:
     fresh = file.with_suffix(".new")
-    fresh.write_bytes(content)
+    fresh.write_bytes(pickle.dumps(answer))
     os.replace(fresh, file)
 
 

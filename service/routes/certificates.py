@@ -11,7 +11,7 @@ from starlette.responses import Response
 from service.openapi import problem_responses
 from service.problems import Kinds, Problem
 from service.responses import Certification
-from service.store import CertificateStore
+from service.storage.answers import AnswerStore
 
 router = APIRouter(prefix="/v1/certificates", tags=["certificates"])
 Identity = Annotated[str, Path(alias="id", description="cert_ and 64 hexadecimal digits.")]
@@ -32,7 +32,7 @@ def _found(content: bytes | None, what: str) -> bytes:
 )
 async def get_certificate(request: Request, identity: Identity) -> Response:
     """The body of the answer of certify (or kkt) with this id, byte for byte."""
-    store: CertificateStore = request.app.state.store
+    store: AnswerStore = request.app.state.store
     body = _found(await asyncio.to_thread(store.get, identity), "answer")
     return Response(body, media_type="application/json", headers=_IMMUTABLE)
 
@@ -48,6 +48,6 @@ async def get_certificate(request: Request, identity: Identity) -> Response:
 )
 async def get_array(request: Request, identity: Identity, name: str) -> Response:
     """The array as a .npy file of format version 1.0."""
-    store: CertificateStore = request.app.state.store
+    store: AnswerStore = request.app.state.store
     content = _found(await asyncio.to_thread(store.get_array, identity, name), "array")
     return Response(content, media_type="application/octet-stream", headers=_IMMUTABLE)

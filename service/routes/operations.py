@@ -1,10 +1,12 @@
-"""Limits, health and readiness."""
+"""Limits, health, readiness and metrics."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from service import __version__
 from service.openapi import problem_responses
@@ -21,6 +23,21 @@ async def limits(request: Request) -> dict[str, Any]:
     """Each is set as MARGINCERT_<NAME> in the environment of the service."""
     settings: dict[str, Any] = request.app.state.settings.limits()
     return settings
+
+
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "The text format of Prometheus."},
+        **problem_responses(401, 503),
+    },
+)
+async def metrics(request: Request) -> Response:
+    """Requests by route and status, their durations, and jobs by status."""
+    content = await run_in_threadpool(request.app.state.metrics.render)
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/healthz", summary="The process lives")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.body import receive
+from service.body import read_body, receive_json
 from service.disconnect import unless_disconnected
 from service.openapi import problem_responses, request_body
 from service.reading import Bounds
@@ -27,7 +25,7 @@ router = APIRouter(tags=["certificates"])
 async def verify(request: Request) -> Response:
     """Always 200 for well-formed JSON: a malformed certificate is not valid, not an error."""
     state = request.app.state
-    raw = await receive(request, state.settings)
-    asked = await asyncio.to_thread(read_verification, raw, Bounds.of(state.settings))
+    raw = await receive_json(request, state.settings)
+    asked = await read_body(read_verification, raw, Bounds.of(state.settings))
     body = await unless_disconnected(request, state.runner.verify(asked))
     return Response(body, media_type="application/json")

@@ -102,7 +102,7 @@ def test_unknown_certificates(service: Service, identity: str) -> None:
 
 
 def test_unknown_address_and_method(service: Service) -> None:
-    assert service.client.post("/v1/jobs", json={}).json()["type"] == "/problems/not-found"
+    assert service.client.post("/v1/nothing", json={}).json()["type"] == "/problems/not-found"
     wrong = service.client.get("/v1/certify")
     assert wrong.status_code == 405
     assert wrong.json()["type"] == "/problems/method-not-allowed"

@@ -36,7 +36,11 @@ def quiet_log() -> None:
 
 @pytest.fixture(scope="session")
 def client(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings, PoolRunner(settings, fakes.misbehaves_by_name))
+    app = create_app(
+        settings,
+        PoolRunner(settings, fakes.misbehaves_by_name),
+        "tests.service.fakes:misbehaves_by_name",
+    )
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -64,6 +64,6 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_limit_is_listed() -> None:
     settings = Settings()
     assert set(settings.limits()) == set(Settings.model_fields) - {
-        "api_keys", "data_dir", "host", "port",
+        "api_keys", "data_dir", "database", "host", "port",
     }  # fmt: skip
     assert all(field.description for field in Settings.model_fields.values())

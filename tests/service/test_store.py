@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from service import work
+from service.place import Place
+from service.storage.database import Database
 from service.store import CertificateStore
 
 ID = "cert_" + "ab" * 32
@@ -57,8 +59,12 @@ def test_failed_write_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "full")
 
+    place = Place(tmp_path, f"sqlite:///{tmp_path}/margincert.db")
+    Database(place.database).prepare()
     monkeypatch.setattr(os, "fsync", full)
-    outcome = work.keep(work.Answer(ID, b"{}"), tmp_path)
+    outcome = work.keep(work.Answer(ID, b"{}"), place)
     assert outcome == work.StorageFull()
     assert not store.has(ID)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and "margincert.db" not in path.name
+    ]

@@ -1,0 +1,171 @@
+"""The worker's side of its solver process: start a job in it, listen, kill it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from service.jobs.messages import Ended, Message, Work
+from service.jobs.zygote import NUMBER, READY
+from service.process_limits import ONE_THREAD
+
+START_SECONDS = 120.0
+KILL_SECONDS = 5.0
+
+
+class SolverProcess:
+    """Forks one child a job; used by one thread, which must live as long as it is used.
+
+    (The kernel ties the process to the thread that started it.)
+    """
+
+    def __init__(self, solver: str) -> None:
+        self._solver = solver
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def run(self, work: Work) -> Iterator[Child]:
+        """A child that does this work; it is dead when the block is left."""
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        ours, theirs = Pipe()
+        with ours:
+            with theirs:
+                socket.send_fds(self._control, [b"j"], [theirs.fileno()])
+                pid = self._number()
+            if pid is None:
+                self.stop()
+                yield Child(ours, self._control, None)
+                return
+            child = Child(ours, self._control, pid)
+            try:
+                child.give(work)
+                yield child
+            finally:
+                if not child.bury():
+                    self.stop()
+
+    def stop(self) -> None:
+        """Kill the process, and with it the child that it may have."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._control.close()
+            self._process = None
+
+    def _start(self) -> None:
+        self.stop()
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(START_SECONDS)
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        command = [sys.executable, "-P", "-m", "service.jobs.zygote"]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [*command, str(theirs.fileno()), str(os.getpid()), self._solver],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+                env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+            )
+        if self._control.recv(1) != READY:
+            self.stop()
+            raise OSError("the solver process ended while it started")
+
+    def _number(self) -> int | None:
+        return _receive_number(self._control)
+
+
+class Child:
+    """One solver process at work."""
+
+    def __init__(self, connection: Connection[Any, Any], control: socket.socket, pid: int | None):
+        self._connection = connection
+        self._control = control
+        self._pid = pid
+        self._ended = pid is None
+        self._poll = select.poll()
+        for end in (connection, control):
+            self._poll.register(end.fileno(), select.POLLIN)
+        self._status: int | None = None
+
+    def give(self, work: Work) -> None:
+        """Send the job; a child that is dead already says so when it is listened to."""
+        try:
+            self._connection.send_bytes(pickle.dumps(work))
+        except OSError:
+            self.kill()
+
+    def receive(self, seconds: float) -> Message | None:
+        """The next message, or None when there is none within this time."""
+        if self._ended:
+            return Ended(None)
+        ready = [descriptor for descriptor, _ in self._poll.poll(max(seconds, 0.0) * 1e3)]
+        if self._connection.fileno() in ready:
+            return self._message() or self._wait_for_the_end()
+        return self._after_the_end() if ready else None
+
+    def kill(self) -> None:
+        """End the process and all that it started, whatever they do."""
+        if self._pid is not None and not self._ended:
+            for end in (os.killpg, os.kill):
+                try:
+                    end(self._pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+    def bury(self) -> bool:
+        """Kill the process and take note of its end; False: its parent is gone as well."""
+        if not self._ended:
+            self._wait_for_the_end()
+        if self._status is None:
+            return False
+        try:
+            self._control.sendall(b"k")
+        except OSError:
+            return False
+        return True
+
+    def _message(self) -> Message | None:
+        try:
+            message: Message = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own
+        except (EOFError, OSError):
+            return None
+        return message
+
+    def _after_the_end(self) -> Message:
+        """The process has ended; what it sent before that comes first."""
+        if self._connection.poll():
+            message = self._message()
+            if message is not None:
+                return message
+        return self._wait_for_the_end()
+
+    def _wait_for_the_end(self) -> Ended:
+        self.kill()
+        self._ended = True
+        self._status = _receive_number(self._control)
+        return Ended(self._status)
+
+
+def _receive_number(control: socket.socket) -> int | None:
+    control.settimeout(KILL_SECONDS)
+    content, until = b"", time.monotonic() + KILL_SECONDS
+    while len(content) < NUMBER.size and time.monotonic() < until:
+        try:
+            part = control.recv(NUMBER.size - len(content))
+        except OSError:
+            return None
+        if not part:
+            return None
+        content += part
+    return None if len(content) < NUMBER.size else int(NUMBER.unpack(content)[0])

@@ -1,0 +1,79 @@
+"""What a worker and its solver process tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.reading import Bounds
+from service.work import Answer, Outcome, Task
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job as bytes; of a chunk, the lines in ``todo`` (counted from ``first``)."""
+
+    request: bytes
+    header: bytes | None
+    is_chunk: bool
+    first: int
+    todo: tuple[int, ...]
+    bounds: Bounds
+
+
+@dataclass(frozen=True)
+class Began:
+    """A line is being worked on; ``task`` has its limits and none of its arrays."""
+
+    index: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What is known so far about a line; it may come after the line's outcome."""
+
+    index: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many patterns and nodes were examined so far."""
+
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A line has its outcome."""
+
+    index: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line is no request: the problem document says why."""
+
+    index: int
+    problem: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Broke:
+    """The solvers raised what they must not raise: a bug."""
+
+    index: int
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The process is dead; nothing follows."""
+
+    status: int | None
+
+
+Message = Began | Reported | Counted | Done | Refused | Broke | Ended

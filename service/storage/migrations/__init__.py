@@ -1,0 +1,1 @@
+"""Alembic's scripts; ``margincert migrate`` and the start of the service run them."""
