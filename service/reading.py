@@ -95,7 +95,7 @@ def check_as(
     known: Known | None = None,
 ) -> Request:
     """A request of a given kind in a JSON object, which is changed."""
-    earlier = known or Known({}, [])
+    earlier: Known = known or Known({}, [])
     errors = [*earlier.errors, *decode_arrays(value)]
     request = _validated(model, {**value, **earlier.fields}, errors)
     _require_within(request, bounds)
