@@ -87,11 +87,10 @@ def test_idle_worker_that_dies_is_replaced(client: TestClient, request_body: Bod
 
 def test_others_are_answered_meanwhile(client: TestClient, request_body: Body) -> None:
     with ThreadPoolExecutor() as threads:
-        slow = threads.submit(misbehave, client, request_body, "never_returns", time_limit=1.0)
+        slow = threads.submit(misbehave, client, request_body, "never_returns", time_limit=5.0)
         time.sleep(0.2)
-        started = time.monotonic()
         assert misbehave(client, request_body, "answers").status_code == 200
-        assert time.monotonic() - started < 0.5
+        assert not slow.done()
         assert slow.result().status_code == 200
 
 
