@@ -122,9 +122,9 @@ class GramProblem:
         self.kept = np.flatnonzero((self.leaders == np.arange(len(gram))) & (self.scale > 0.0))
         lengths = self.scale[self.kept]
         unit = gram if self.kept.size == len(gram) else gram[np.ix_(self.kept, self.kept)]
-        self.unit = unit / (lengths[:, None] * lengths)
+        self.unit: Matrix = unit / (lengths[:, None] * lengths)
         np.fill_diagonal(self.unit, 1.0)
-        self._products = products
+        self._products: Vector | None = products
         self._free = np.zeros(self.kept.size, dtype=bool)
 
     def fit(self, costs: Vector | None = None, allowed: Mask | None = None) -> GramFit:
@@ -152,10 +152,9 @@ class GramProblem:
     @property
     def target_products(self) -> Vector:
         """``<h_i, t>`` (n)."""
-        known = self._products
-        if known is None:
-            known = self._products = self.generators.products(self.target)
-        return known
+        if self._products is None:
+            self._products = self.generators.products(self.target)
+        return self._products
 
     def _pivoted(self, paid: Vector, usable: Mask) -> tuple[Pivoted, Matrix]:
         """The pivoting's end for the unit leaders, and the matrix that it was reached with."""

@@ -30,6 +30,9 @@ Matrix = NDArray[np.float64]
 _DUAL_TOLERANCE = 1e-12
 """Largest <row/||row||, residual> relative to ||target|| that counts as dual feasible."""
 
+_NO_GAIN = 4e-16
+"""The same for a row to enter the support: nearly dependent rows gain this little."""
+
 _BY_GRAM = 48
 """Fits of at least so many rows, of no fewer numbers each, try the Gram matrix first."""
 
@@ -160,7 +163,7 @@ def _active_set(matrix: Matrix, right: Vector, start: Vector, check: Callable[[]
         support = weights > 0.0
         dual = matrix.T @ (right - matrix @ weights)
         dual[support] = -np.inf
-        if not np.any(dual > _DUAL_TOLERANCE * size):
+        if not np.any(dual > _NO_GAIN * size):
             break
         entering = int(np.argmax(dual))
         support[entering] = True

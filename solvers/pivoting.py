@@ -24,6 +24,9 @@ Mask = NDArray[np.bool_]
 SMALLEST_PIVOT = 3e-7
 """Pivots of a factor of G below this are rounding: squaring leaves half of the digits."""
 
+INDEPENDENT = 3e-6
+"""Pivots above this: gains are known to 1e-16, so residuals to better than 1e-10."""
+
 _NOISE = 1e-12
 """Gains below this, relative to the largest number of b, do not free an entry."""
 
@@ -79,8 +82,8 @@ def block_pivoting(
 
 
 def independent(gram: Matrix) -> bool:
-    """Whether unit vectors with these inner products are independent to working precision."""
-    return len(gram) == 0 or _factor(gram) is not None
+    """Whether unit vectors with these inner products are independent, well above rounding."""
+    return len(gram) == 0 or _factor(gram, INDEPENDENT) is not None
 
 
 def _minimiser(gram: Matrix, products: Vector, low: Vector, free: Mask) -> Vector | None:
@@ -88,7 +91,7 @@ def _minimiser(gram: Matrix, products: Vector, low: Vector, free: Mask) -> Vecto
     x = low.copy()
     if not free.any():
         return x
-    factor = _factor(gram[np.ix_(free, free)])
+    factor = _factor(gram[np.ix_(free, free)], SMALLEST_PIVOT)
     if factor is None:
         return None
     x[free] = 0.0
@@ -97,9 +100,9 @@ def _minimiser(gram: Matrix, products: Vector, low: Vector, free: Mask) -> Vecto
     return x
 
 
-def _factor(gram: Matrix) -> Matrix | None:
+def _factor(gram: Matrix, least: float) -> Matrix | None:
     try:
         factor = scipy.linalg.cho_factor(gram, check_finite=False)[0]
     except scipy.linalg.LinAlgError:
         return None
-    return factor if bool(np.diag(factor).min() > SMALLEST_PIVOT) else None
+    return factor if bool(np.diag(factor).min() > least) else None
