@@ -26,9 +26,12 @@ THIRD_PARTY = {
     "highspy",
     "jaxtyping",
     "numpy",
+    "onnx",
     "pydantic",
     "pydantic_core",
+    "safetensors",
     "scipy",
+    "torch",
 }
 """Back ends of the solvers; web frameworks and storage belong to the service."""
 HEADINGS = ("Claims", "Because", "Silent when", "See")
