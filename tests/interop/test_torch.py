@@ -208,7 +208,7 @@ def test_files_that_are_no_models(tmp_path: Path, content: bytes) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError):
             from_file(path)
-    with pytest.raises(InputError, match="expected .pt"):
+    with pytest.raises(InputError, match="expected"):
         from_file(tmp_path / "model.pkl")
     with pytest.raises(InputError, match="No such file"):
         from_file(tmp_path / "absent.pt")
