@@ -2,10 +2,11 @@
 
 from solvers.stationarity.decide import kkt_finding
 from solvers.stationarity.finding import ACTIVE, EXPLICIT_LIMIT, KinkSlope, KktFinding
-from solvers.stationarity.report import KktReport, kkt_report, trade_off
+from solvers.stationarity.report import DELTAS, KktReport, kkt_report, trade_off
 
 __all__ = [
     "ACTIVE",
+    "DELTAS",
     "EXPLICIT_LIMIT",
     "KinkSlope",
     "KktFinding",
