@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-multipliers bench-share requirements clean
+.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-multipliers bench-share bench-check requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -70,8 +70,9 @@ bench: $(VENV)/.installed-dev  ## small certifications against a trivial POST
 bench-programs: $(VENV)/.installed-dev  ## the fixed-pattern program: each method against size
 	$(BIN)/python -m benchmarks.fixed_pattern
 
-bench-width: $(VENV)/.installed-dev  ## sign patterns, unlimited width, and nets on which generic solvers stall
+bench-width: $(VENV)/.installed-dev  ## ten minutes: sign patterns, unlimited width, and nets on which generic solvers stall
 	$(BIN)/python -m benchmarks.unlimited_width
+	$(BIN)/python -m benchmarks.beside_scip
 
 bench-diagonal: $(VENV)/.installed-dev  ## deep diagonal nets, and the global values of the paper
 	$(BIN)/python -m benchmarks.diagonal
@@ -81,6 +82,9 @@ bench-multipliers: $(VENV)/.installed-dev  ## multipliers of millions of paramet
 
 bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points of shared and deep nets
 	$(BIN)/python -m benchmarks.local_share
+
+bench-check: $(VENV)/.installed-dev  ## minutes: the share of answers that the exact checker confirms
+	$(BIN)/python -m benchmarks.checked_share
 
 requirements: $(VENV)/.installed-dev  ## pin again, with hashes
 	$(COMPILE) --output-file requirements.txt pyproject.toml

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +61,24 @@ def unlimited(n: int, d: int) -> str:
     return f"| {n} | {d} | {found.proved:.9f} | {gap:.1e} | {leaves:,} | {seconds:.2f} |"
 
 
-def of_width(n: int, d: int, width: int) -> str:
-    """A row of branch and bound's table; the search begins at twice the unlimited optimum."""
+@dataclass(frozen=True)
+class Optimum:
+    """The best value of a width, the relative gap of what is proved, and what it took."""
+
+    unlimited: float
+    best: float
+    gap: float
+    nodes: int
+    seconds: float
+
+
+def of_width(n: int, d: int, width: int) -> Optimum | None:
+    """Branch and bound, beginning at twice the unlimited optimum; None where that was not found."""
     data = instance(n, d)
     started = time.process_time()
     free = unlimited_width(data, budget())
     if free is None:
-        return f"| {n} | {d} | {width} | - | - | - | - | {time.process_time() - started:.2f} |"
+        return None
     unit = 2.0 * free.value
     found = branch_and_bound(
         replace(data, seen=(unit * data.seen[0],)),
@@ -79,10 +90,17 @@ def of_width(n: int, d: int, width: int) -> str:
     )
     seconds = time.process_time() - started
     best = unit * (1.0 if found.best is None else found.best.value)
-    gap = 1.0 - found.bound * unit / best
+    return Optimum(free.proved, best, 1.0 - found.bound * unit / best, found.nodes, seconds)
+
+
+def width_row(n: int, d: int, width: int) -> str:
+    """A row of branch and bound's table."""
+    found = of_width(n, d, width)
+    if found is None:
+        return f"| {n} | {d} | {width} | - | - | - | - | - |"
     return (
-        f"| {n} | {d} | {width} | {free.proved:.9f} | {best:.9f} | {gap:.1e} | {found.nodes} "
-        f"| {seconds:.2f} |"
+        f"| {n} | {d} | {width} | {found.unlimited:.9f} | {found.best:.9f} | {found.gap:.1e} "
+        f"| {found.nodes} | {found.seconds:.2f} |"
     )
 
 
@@ -100,7 +118,7 @@ def main() -> None:
     print("\n| n | d | width | unlimited | best | gap | nodes | seconds |")
     print("|--:|--:|--:|--:|--:|--:|--:|--:|")
     for shape in WIDTHS[:few]:
-        print(of_width(*shape), flush=True)
+        print(width_row(*shape), flush=True)
 
 
 if __name__ == "__main__":

@@ -272,12 +272,15 @@ class BetterPoint:
 class DescentWitness:
     """descent_witness: each point is feasible and lower, at distances falling to the resolution.
 
-    ``layer`` (0-based) where only that layer moves (Problem 3).
+    ``layer`` (0-based) where only that layer moves (Problem 3). Where the question was asked at a
+    snapped point, ``center`` is that point, with the ``columns`` of its multipliers.
     """
 
     theta: Vector
     points: tuple[Vector, ...]
     layer: int | None = None
+    center: Vector | None = None
+    columns: tuple[SubgradientColumn, ...] = ()
 
 
 @dataclass(frozen=True)

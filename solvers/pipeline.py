@@ -43,6 +43,7 @@ from solvers.optimality.shared_tree import shared_tree
 from solvers.optimality.sign_cells import sign_cells
 from solvers.optimality.sign_tree import sign_tree
 from solvers.optimality.snapping import carried_back, exact_kkt_case, snapped_case
+from solvers.optimality.spatial_bound import spatial_bound
 from solvers.optimality.support_tree import support_tree
 from solvers.optimality.width_tree import width_tree
 from solvers.options import Options, Question
@@ -153,6 +154,9 @@ def run(
     if progress.asks("global"):
         with progress.stage("search"):
             _search(case, progress, bounds)
+        report(progress)
+        with progress.stage("numerical"):
+            _ask_numerically(case, progress, bounds)
     _check_consistent(progress)
     return progress
 
@@ -170,6 +174,22 @@ def _search(case: Case, progress: Progress, bounds: list[Bound]) -> None:
     progress.global_ = _weigh(case, bounds, known, search=True)
     if local.answer is Answer.UNKNOWN:
         progress.local = _global_is_local(case, progress.global_) or local
+
+
+def _ask_numerically(case: Case, progress: Progress, bounds: list[Bound]) -> None:
+    """Where the global question is open: a bound without proof, perhaps a better point."""
+    found, local = progress.global_, progress.local
+    if found is None or local is None or found.answer is not Answer.UNKNOWN:
+        return
+    known = list(local.witness)
+    asked = spatial_bound(case, known)
+    if asked.better is not None:
+        known.append(asked.better)
+    weighed = _weigh(case, bounds, known, search=False)
+    reason = weighed.reason
+    if weighed.answer is Answer.UNKNOWN:
+        reason = f"{reason}; {asked.remark}"
+    progress.global_ = replace(weighed, numerical=asked.numerical, reason=reason)
 
 
 def _local(case: Case, found: GlobalFinding) -> LocalFinding | None:

@@ -47,6 +47,10 @@ def _open(answer: Certification) -> dict[str, Any]:
             "limit": "time",
             "detail": "the time limit was reached before every question was examined",
         }
+    numerical = None if done.global_ is None else done.global_.numerical
+    if numerical is not None and numerical.answer is Answer.YES:
+        detail = f"the bound of {numerical.solver} meets the objective, but proves nothing"
+        return {"reason": "numerical", "limit": "precision", "detail": detail}
     local = done.local.reason if done.local is not None else None
     kkt = done.kkt.reason if done.kkt is not None else None
     return {"reason": "numerical", "limit": "none", "detail": kkt or local or "not decided"}
@@ -122,4 +126,7 @@ def _global_part(answer: Certification) -> str:
     if found.answer is Answer.NO and found.better is not None:
         better = found.better.objective * answer.placement.problem.squared_unit
         return f", not a global one: a feasible point with objective {better:.10g} exists"
-    return "; whether it is a global one was not decided"
+    text = "; whether it is a global one was not decided"
+    if found.numerical is not None and found.numerical.answer is Answer.YES:
+        text += f" ({found.numerical.solver} says so, without proof)"
+    return text

@@ -29,6 +29,7 @@ THIRD_PARTY = {
     "onnx",
     "pydantic",
     "pydantic_core",
+    "pyscipopt",
     "safetensors",
     "scipy",
     "torch",
@@ -130,6 +131,15 @@ def test_the_service_uses_the_library_from_outside() -> None:
         for module, names in imported(tree):
             if module.partition(".")[0] == "solvers":
                 assert not [part for part in (*module.split("."), *names) if part.startswith("_")]
+
+
+def test_scip_is_loaded_where_it_is_asked_only() -> None:
+    """PySCIPOpt costs every process a tenth of a second: no module needs it to be imported."""
+    for name, tree in SOLVERS.items():
+        if name.partition("solvers.spatial")[1]:
+            continue
+        needed = {module for module, _ in imported(at_import_time(tree))}
+        assert not {m for m in needed if m.startswith(("pyscipopt", "solvers.spatial"))}, name
 
 
 def test_imports_run_one_way() -> None:

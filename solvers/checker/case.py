@@ -6,7 +6,7 @@ of the statement is multiplied by 2**s, an objective or a bound on one by 4**s.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
@@ -21,10 +21,14 @@ MAX_UNIT = 2000
 
 @dataclass(frozen=True)
 class Multipliers:
-    """What a KKT claim that holds established: bounds on ||rho|| and on sum lambda_i (q_i - 1)."""
+    """What a KKT claim that holds established: ||rho|| (rounded up), sum lambda_i (q_i - 1).
+
+    ``kink`` is its kink tolerance.
+    """
 
     residual: Fraction
     complementarity: Fraction
+    kink: Fraction
 
 
 @dataclass
@@ -38,7 +42,6 @@ class Case:
     resolution: Fraction
     work: Work
     multipliers: Multipliers | None = None
-    _objective: Fraction | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, statement: Statement, unit: int, work: Work) -> "Case":
@@ -86,7 +89,8 @@ class Case:
 
     def require_feasible(self, theta: Theta, where: str) -> None:
         """Reject unless every margin is at least 1."""
-        for i, margin in enumerate(self.margins_of(theta)):
+        margins = self.margins if theta is self.theta else self.margins_of(theta)
+        for i, margin in enumerate(margins):
             require(margin >= 1, "margin", f"of example {i + 1} at {where}", margin, 1)
 
     def point(self, values: Sequence[Fraction], where: str) -> Theta:

@@ -52,7 +52,6 @@ class _Neuron:
 def filters_of(case: Case) -> tuple[Filter, ...]:
     """The filters, kind by kind."""
     found = _neurons(case.network)
-    case.work.spend(case.problem.examples * sum(len(n.weights) for n in found) * 4)
     kinds: dict[object, int] = {}
     filters = []
     for members in _components(found, case.network):
@@ -97,6 +96,7 @@ def _parts(
     x, y = case.problem.x, case.problem.y
     first = {k: at for at, k in enumerate(sorted({k for n in members for k in n.weights}))}
     second = {k: at for at, k in enumerate(sorted({n.output for n in members}))}
+    case.work.spend(4 * len(y) * len(members) * len(first))
     planes: dict[Plane, int] = {}
     terms: dict[Place, list[tuple[int, int, int]]] = {}
     for neuron in members:

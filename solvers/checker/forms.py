@@ -52,12 +52,13 @@ class Region:
 class Forms:
     """The forms of a region; rows are integers times 2**exponent."""
 
-    def __init__(self, part: Filter, region: Region, *, relu: bool) -> None:
+    def __init__(self, part: Filter, region: Region, work: Work, *, relu: bool) -> None:
         self.part, self.region, self.relu = part, region, relu
         opened = [k for k, sign in enumerate(region.signs) if relu and not sign]
         before = part.weights + part.outputs
         self.place = {k: before + at for at, k in enumerate(opened)}
         self.size = before + len(opened)
+        work.spend((len(part.planes) + 2 * len(opened) + len(region.cuts)) * self.size)
         self.cuts = Matrix.of(region.cuts, before)
         lows = [self.cuts.exponent, *(-bits(plane) for plane in part.planes)]
         self.exponent = min(lows)

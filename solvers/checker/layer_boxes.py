@@ -23,6 +23,8 @@ from .exact import Vector, power_of_two, root_above, vector
 from .moving import Moving, Signs
 
 BITS = 80
+COST = 4
+"""Multiplications of integers that one of fractions counts for."""
 Slopes = Mapping[tuple[int, int], Fraction]
 """t by level and neuron of one example; 0 where it is not named."""
 
@@ -99,7 +101,7 @@ def _later(moving: Moving, example: int, below: list[Level]) -> Level:
         for level, units in enumerate(below)
         for j, unit in enumerate(units)
     }
-    moving.case.work.spend(2 * layer.outputs * moving.terms)
+    moving.case.work.spend(2 * COST * layer.outputs * moving.terms)
     found = []
     for j in range(layer.outputs):
         ends = []

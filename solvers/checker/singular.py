@@ -20,20 +20,22 @@ Row = Mapping[int, int]
 
 def squares_at_most(rows: Sequence[Row], exponent: int, most: Fraction, work: Work) -> bool:
     """Whether no squared singular value of (integers times 2**exponent) is proved to pass it."""
-    blocks = dict.fromkeys(_blocks(rows))
+    blocks = dict.fromkeys(_blocks(rows, work))
     return all(_block_at_most(block, exponent, most, work) for block in blocks)
 
 
-def _blocks(rows: Sequence[Row]) -> Iterator[Block]:
+def _blocks(rows: Sequence[Row], work: Work) -> Iterator[Block]:
     """Rows that are connected by columns with a number that is not zero, as full matrices."""
     parts: list[tuple[set[int], list[Row]]] = []
     for row in rows:
+        work.spend(len(parts) + len(row))
         columns = {column for column, value in row.items() if value}
         touched = [part for part in parts if not part[0].isdisjoint(columns)]
         parts = [part for part in parts if part[0].isdisjoint(columns)]
         members = [*(own for _, found in touched for own in found), row]
         parts.append((columns.union(*(own for own, _ in touched)), members))
     for found, members in parts:
+        work.spend(len(members) * len(found))
         order = sorted(found)
         yield tuple(tuple(row.get(c, 0) for c in order) for row in members)
 

@@ -81,14 +81,12 @@ def layer_better_point(claim: LayerBetterPoint, problem: Problem, units: Units) 
 def descent_witness(claim: DescentWitness, problem: Problem, units: Units) -> Written:
     """Points at falling distances: all parameters, or those of one layer."""
     del units
-    whole = claim.layer is None
     part = slice(None) if claim.layer is None else problem.network.slices[claim.layer]
-    said: Json = (
-        {"claim": "descent_witness"}
-        if whole
-        else {
-            "claim": "descent_witness",
-            "layer": (claim.layer or 0) + 1,
-        }
-    )
-    return said, {"points": [numbers(point[part]) for point in claim.points]}
+    said: Json = {"claim": "descent_witness"}
+    if claim.layer is not None:
+        said["layer"] = claim.layer + 1
+    shown: Json = {"points": [numbers(point[part]) for point in claim.points]}
+    if claim.center is not None:
+        shown["center"] = numbers(claim.center)
+        shown["columns"] = [_column(column) for column in claim.columns]
+    return said, shown

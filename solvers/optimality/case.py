@@ -96,6 +96,10 @@ class Case:
             self.budget,
         )
 
+    def value_below(self, slack: float) -> float:
+        """The objective less a slack, rounded down."""
+        return float(np.nextafter(self.point.objective - slack, -np.inf))
+
     def slack_above(self, value: float) -> float:
         """Objective - value, rounded up and not below zero."""
         return max(0.0, float_above(self.point.exact_objective - Fraction(value)))

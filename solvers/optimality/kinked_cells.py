@@ -138,7 +138,10 @@ def _bounds(case: Case, cells: list[Cell], radius: float) -> list[CurvatureBound
     for cell in cells:
         case.budget.check()
         bound = curvature_bound(case, cell, radius)
-        if bound is None or not case.slack_is_small(bound.slack, radius):
+        if bound is None:
+            return None
+        slack = case.slack_above(case.value_below(bound.slack))
+        if not case.slack_is_small(slack, radius):
             return None
         found.append(bound)
     return found
@@ -243,7 +246,7 @@ def _finding(
 ) -> LocalFinding:
     """``outer``: the open places, and signs of them that no parameters have."""
     point = case.point
-    slack = max(b.slack for b in bounds)
+    value = case.value_below(max(b.slack for b in bounds))
     evidence = tuple(
         cell_evidence(signs.signs, cell, bound)
         for (signs, cell), bound in zip(cells, bounds, strict=True)
@@ -251,7 +254,7 @@ def _finding(
     claim = LocalLowerBound(
         point.theta,
         radius,
-        point.objective - slack,
+        value,
         "curved-cells",
         case.kkt.multipliers,
         cells=evidence,
@@ -262,7 +265,7 @@ def _finding(
         Answer.YES,
         "kinked_cells",
         radius,
-        slack,
+        case.slack_above(value),
         reason=f"all {len(cells)} sign cells that touch the point curve upwards along every "
         "critical direction",
         claims=(claim,),

@@ -163,8 +163,10 @@ def _proved(case: Case, cell: Cell, largest: float) -> LocalFinding | None:
     while radius >= case.resolution:
         case.budget.check()
         proved = curvature_bound(case, cell, radius)
-        if proved is not None and case.slack_is_small(proved.slack, radius):
-            return _finding(case, cell, radius, proved)
+        if proved is not None:
+            value = case.value_below(proved.slack)
+            if case.slack_is_small(case.slack_above(value), radius):
+                return _finding(case, cell, radius, proved, value)
         radius *= 0.5
     return None
 
@@ -187,8 +189,9 @@ def least_curvature(cell: Cell) -> float:
     return float(scipy.linalg.eigvalsh(basis.T @ matrix @ basis, subset_by_index=[0, 0])[0])
 
 
-def _finding(case: Case, cell: Cell, radius: float, proved: CurvatureBound) -> LocalFinding:
-    value = case.point.objective - proved.slack
+def _finding(
+    case: Case, cell: Cell, radius: float, proved: CurvatureBound, value: float
+) -> LocalFinding:
     claim = LocalLowerBound(
         case.point.theta,
         radius,
@@ -201,7 +204,7 @@ def _finding(case: Case, cell: Cell, radius: float, proved: CurvatureBound) -> L
         Answer.YES,
         "second_order",
         radius,
-        proved.slack,
+        case.slack_above(value),
         reason="the Lagrangian is positively curved along every critical direction",
         claims=(claim,),
     )

@@ -168,7 +168,7 @@ def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding 
     reference = case.reference
     if not all(reference.decrease(w) > least_decrease(reference, w.distance) for w in witness):
         return None
-    claims = tuple(_about(origin.theta, c, distance) for c in finding.claims)
+    claims = tuple(_about(origin.theta, near, c, distance) for c in finding.claims)
     note = f"asked at an exact point {distance / origin.norm:.2g} of its norm away"
     if finding.radius is not None and finding.slack is not None:
         small = case.slack_is_small(finding.slack + above, finding.radius - distance)
@@ -188,7 +188,7 @@ def carried_back(case: Case, near: Case, finding: LocalFinding) -> LocalFinding 
     )
 
 
-def _about(theta: Vector, claim: Claim, distance: float) -> Claim:
+def _about(theta: Vector, near: Case, claim: Claim, distance: float) -> Claim:
     """A local claim about the snapped point, restated about ``theta``."""
     if isinstance(claim, LocalLowerBound):
         return replace(
@@ -198,4 +198,7 @@ def _about(theta: Vector, claim: Claim, distance: float) -> Claim:
             center=claim.theta,
             center_radius=claim.radius,
         )
-    return replace(claim, theta=theta) if isinstance(claim, DescentWitness) else claim
+    if isinstance(claim, DescentWitness):
+        columns = near.kkt.columns
+        return replace(claim, theta=theta, center=near.point.theta, columns=columns)
+    return claim

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.branching import Data, unlimited_width
 from solvers.certificate import GlobalLowerBound, NeuronLeaf
+from solvers.errors import BudgetExceeded
 from solvers.network import Layer
 from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
+from solvers.predictor import hard_margin_svm
 from solvers.problem import Problem
 from solvers.reformulation.neuron_bound import neuron_bound
 from solvers.reformulation.two_layer import sum_below
@@ -35,6 +38,9 @@ _MAX_MATRIX = 250_000
 _MAX_SIGNS = 100_000
 _MAX_GROUPS = 16
 _NEURON_NODES = 200
+_MAX_PROGRAM = 5_000
+_SHARE = 0.05
+"""The share of the remaining time for better weights."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +93,43 @@ def weighted_margin(case: Case) -> list[Bound]:
 def _candidates(case: Case) -> Iterator[_Weighted]:
     problem = case.point.problem
     yield from _near_pairs(problem)
-    alpha = case.kkt.multipliers
-    if not alpha.any():
-        return
-    if problem.network.is_linear:
-        yield _combined(problem, alpha)
-        return
     cost = problem.examples**2 * problem.x.shape[1]
-    if case.layers is None and cost <= _MAX_SIGNS:
-        earned = _one_label_at_a_time(case, alpha)
-        if earned is not None:
-            yield earned
+    few = case.layers is None and cost <= _MAX_SIGNS
+    for alpha in (case.kkt.multipliers, _optimised(case)):
+        if alpha is None or not alpha.any():
+            continue
+        if problem.network.is_linear:
+            yield _combined(problem, alpha)
+        elif few:
+            earned = _one_label_at_a_time(case, alpha)
+            if earned is not None:
+                yield earned
+
+
+def _optimised(case: Case) -> Vector | None:
+    """Weights for which this bound is nearly best; None where others are as good, or by the limits.
+
+    Linear: they make ||sum alpha_i y_i x_i|| / sum alpha_i least, so they are those of the maximum
+    margin. ReLU, deep: each label earns at most 1 in a neuron (the program of unlimited width).
+    """
+    problem = case.point.problem
+    network, x, y = problem.network, problem.x, problem.y
+    try:
+        own = case.budget.part(_SHARE)
+        if network.is_linear:
+            known = network.is_fully_connected or case.layers is not None
+            separator = None if known else hard_margin_svm(y[:, None] * x, own)
+            return None if separator is None else separator[1]
+        if network.depth == 2 or not network.layers[0].is_dense or x.size * len(x) > _MAX_PROGRAM:
+            return None
+        alpha = np.zeros(len(y))
+        for label in np.unique(y):
+            chosen = y == label
+            found = unlimited_width(Data((x[chosen],), np.ones(int(chosen.sum()))), own)
+            alpha[chosen] = 0.0 if found is None else found.alpha
+    except BudgetExceeded:
+        return None
+    return alpha
 
 
 def _combined(problem: Problem, alpha: Vector) -> _Weighted:

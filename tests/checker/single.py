@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -17,8 +19,8 @@ from solvers.checker.rules.table import GLOBAL_RULES
 from solvers.checker.statement import read_statement
 from solvers.checker.work import Work
 from solvers.evidence.document import certificate, written
+from solvers.optimality import weighted_margin as weighted
 from solvers.optimality.case import Case
-from solvers.problem import Problem
 from tests.checker.forging import Json, checked
 from tests.core.global_tools import input_size
 from tests.core.tools import Matrix, Spec, case_of, point_of, problem_of
@@ -39,10 +41,10 @@ def report_of(case: Case, claim: GlobalLowerBound) -> Report:
     return checked(claimed(case, claim))
 
 
-def proved(problem: Problem, document: Json, evidence: Any) -> Fraction:
+def proved(unit: int, document: Json, evidence: Any) -> Fraction:
     """What evidence proves about the certificate's problem, in internal units."""
     plain = read(json.dumps({"statement": document["statement"], "evidence": evidence}))
-    case = CheckedCase.of(read_statement(plain["statement"]), problem.shift, Work())
+    case = CheckedCase.of(read_statement(plain["statement"]), unit, Work())
     fields = Object(plain["evidence"], "evidence")
     bound = GLOBAL_RULES[fields.text("rule")](case, fields)
     fields.done()
@@ -61,3 +63,13 @@ def any_case(spec: Spec, seed: int, examples: int, scale: float = 1.0) -> Case:
         if y.all():
             parts = [theta[s] for s in problem.network.slices]
             return case_of(point_of(spec, x, parts, y))
+
+
+def by_neurons(case: Case, rng: np.random.Generator) -> GlobalLowerBound:
+    """The bound of single neurons alone, at random multipliers."""
+    alpha = rng.uniform(0.1, 1.0, size=case.point.problem.examples)
+    tried = replace(case.kkt, multipliers=alpha)
+    own = Case(case.point, case.kinks, tried, case.options, case.budget)
+    with mock.patch.object(weighted, "_near_pairs", return_value=iter(())):
+        (bound,) = weighted.weighted_margin(own)
+    return bound.claim

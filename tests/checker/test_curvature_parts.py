@@ -204,7 +204,7 @@ def test_squares_are_added_exactly(seed: int) -> None:
 
 
 def _attained(rows: Array, rng: np.random.Generator) -> set[tuple[int, ...]]:
-    z = rng.normal(size=(3000, rows.shape[1])) @ rows.T
+    z = rng.normal(size=(100_000, rows.shape[1])) @ rows.T
     return {tuple(int(v) for v in s) for s in np.sign(z[(z != 0.0).all(axis=1)])}
 
 
@@ -329,3 +329,19 @@ def test_neurons_rotate_only_with_equal_slopes_and_without_walls() -> None:
     assert len(rotations.rows({other}, patterns)) == 3
     wall = Constraint(0, 2, 1, 1, 0)
     assert rotations.rows({margin, other, wall}, patterns) == []
+
+
+def test_neurons_without_a_path_to_the_output_need_no_sign() -> None:
+    spec = stacked(1, {"type": "dense", "outputs": 2}, shared([[1, 0]]))
+    case = problem_case(spec, [[1.0]])
+    center = case.point([Fraction(k) for k in (1, 0, 1, 1)], "theta")
+    assert changing_signs(case, center, Fraction(1, 10)) == set()
+
+
+def test_changes_add_up_over_the_layers() -> None:
+    """All weights 1 on x = 1: layer l moves by (1 + r)^l - 1, which is 1 at r = 2^(1/l) - 1."""
+    case = problem_case(diagonal(1, 4), [[1.0]])
+    center = case.point([Fraction(1)] * 4, "theta")
+    for radius, moving in ((0.2599, set()), (0.26, {2}), (0.414, {2}), (0.415, {1, 2})):
+        found = changing_signs(case, center, Fraction(radius))
+        assert found == {(layer, 0, 0) for layer in moving}

@@ -13,7 +13,7 @@ from solvers import certify
 from solvers.checker import check
 from solvers.checker.document import MAX_BYTES
 from solvers.examples import EXAMPLES
-from tests.checker import nets
+from tests.checker import kinds
 from tests.checker.forging import (
     BASES,
     Forgery,
@@ -209,7 +209,7 @@ def test_forgeries_are_caught(forgery: Forgery) -> None:
     assert_caught(forgery, honest(forgery.base))
 
 
-@pytest.mark.parametrize("name", nets.NETS)
+@pytest.mark.parametrize("name", kinds.NETS)
 def test_every_kind_of_network_is_read(name: str) -> None:
     """Margins that the checker computes are those of the solvers: one claim each way."""
     found = honest(f"net-{name}")

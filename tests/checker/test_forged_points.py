@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from solvers.examples import EXAMPLES
-from tests.checker import nets
+from tests.checker import kinds
 from tests.checker.forging import (
     BASES,
     Forgery,
@@ -25,7 +25,7 @@ from tests.checker.forging import (
     stated,
 )
 
-DEAD, INFEASIBLE, BELOW, WRONG, LAYER, DEEP, DEPENDENT, CONVEX, SMOOTH = (
+DEAD, INFEASIBLE, BELOW, WRONG, LAYER, DEEP, DEPENDENT, CONVEX, SMOOTH, SNAPPED = (
     "dead-neuron",
     "infeasible",
     "below-one",
@@ -35,6 +35,7 @@ DEAD, INFEASIBLE, BELOW, WRONG, LAYER, DEEP, DEPENDENT, CONVEX, SMOOTH = (
     "dependent-kinks",
     "linear",
     "no-kinks",
+    "snapped",
 )
 
 
@@ -79,6 +80,14 @@ def _dependent_kinks() -> Json:
     }
 
 
+def _snapped() -> Json:
+    """Theorem 3.2 with noise of 1e-9: the question is asked at the exact point beside it."""
+    request = copy.deepcopy(dict(EXAMPLES["theorem-3.2"].request))
+    rng = np.random.default_rng(0)
+    noisy = [np.array(p) + 1e-9 * rng.normal(size=np.shape(p)) for p in request["parameters"]]
+    return certificate({**request, "parameters": noisy})
+
+
 BASES.update(
     {
         DEAD: lambda: certificate(EXAMPLES["theorem-3.2"].request),
@@ -88,6 +97,7 @@ BASES.update(
         LAYER: lambda: certificate(EXAMPLES["theorem-5.3"].request),
         DEEP: lambda: certificate(_deep_kinks(), questions=["kkt"]),
         DEPENDENT: lambda: certificate(_dependent_kinks(), questions=["kkt"]),
+        SNAPPED: _snapped,
         CONVEX: lambda: certificate(EXAMPLES["theorem-4.2-linear"].request),
         SMOOTH: lambda: certificate(EXAMPLES["theorem-4.3"].request),
         "support-vectors": lambda: certificate(EXAMPLES["theorem-3.1"].request),
@@ -95,7 +105,7 @@ BASES.update(
 )
 
 Change = Callable[[Json], Any]
-assert nets.NETS
+assert kinds.NETS
 
 
 def _column(**values: Any) -> Change:
@@ -373,6 +383,61 @@ WITNESS += [
     claim("three decades", DEAD, "descent_witness", "range", _short_range),
     claim("unsteady", DEAD, "descent_witness", "steady decrease", _unsteady),
     claim("residual", DEAD, "descent_witness", "decrease", _unexplained),
+]
+
+
+def _center(change: Callable[[Any], Any]) -> Change:
+    def tamper(found: Json) -> None:
+        proof = evidence(found, "descent_witness")
+        proof["center"] = change(proof["center"])
+
+    return tamper
+
+
+def _only_points_above(found: Json) -> None:
+    """The certified point scaled down by a little less than its witnesses are lower."""
+    found["statement"]["tolerances"]["resolution"] = 0.01
+    proof = evidence(found, "descent_witness")
+    own = [row for part in found["statement"]["point"] for row in part]
+    proof["center"] = [1.004 * v for row in own for v in row]
+    proof["columns"] = []
+    proof["points"] = [*proof["points"], [1.002 * v for row in own for v in row]]
+    found.update(only(found, "feasible", "descent_witness"))
+
+
+WITNESS += [
+    claim(
+        "a far center",
+        SNAPPED,
+        "descent_witness",
+        "center",
+        _center(lambda c: [1.1 * v for v in c]),
+    ),
+    claim(
+        "center infeasible",
+        SNAPPED,
+        "descent_witness",
+        "margin",
+        _center(lambda c: [(1 - 1e-9) * v for v in c]),
+    ),
+    claim("short center", SNAPPED, "descent_witness", "length", _center(lambda c: c[1:])),
+    claim(
+        "no columns",
+        SNAPPED,
+        "descent_witness",
+        "missing field",
+        lambda f: evidence(f, "descent_witness").pop("columns"),
+    ),
+    claim(
+        "residual of the center",
+        SNAPPED,
+        "descent_witness",
+        "decrease",
+        _show("descent_witness", columns=[]),
+    ),
+    claim(
+        "lower than the center alone", SNAPPED, "descent_witness", "decrease", _only_points_above
+    ),
 ]
 
 DUALS = [

@@ -212,6 +212,41 @@ def test_one_path_is_optimal_where_inputs_are_within_a_right_angle(
     assert answer.progress.global_.method == "weighted_margin"
 
 
+@pytest.mark.parametrize("widths", [(3, 2, 2, 1), (3, 2, 3, 2, 1)])
+@for_seeds(3)
+def test_far_from_an_optimum_the_weights_are_optimised(widths: tuple[int, ...], seed: int) -> None:
+    """The bound of the test before at a random point, whose multipliers say little."""
+    rng = np.random.default_rng(seed)
+    x = np.abs(rng.normal(size=(3, 3)))
+    problem = problem_of(dense(*widths), x)
+    case = case_at(problem, np.abs(rng.normal(size=problem.network.size)))
+    solved = hard_margin_svm(problem.x)
+    assert solved is not None
+    depth = len(widths) - 1
+    optimum = depth / 2.0 * float(np.linalg.norm(solved[0])) ** (2.0 / depth)
+    (bound,) = weighted_margin(case)
+    assert optimum * (1.0 - 1e-6) <= bound.value <= optimum * (1.0 + 1e-12)
+
+
+@pytest.mark.parametrize("spec", [s for s in NETS if s.get("activation") == "linear"])
+@for_seeds(3)
+def test_linear_nets_have_the_bound_of_the_maximum_margin(spec: Spec, seed: int) -> None:
+    """f >= (m/2) (||beta*|| / prod kappa_l)^(2/m) from any point."""
+    problem = any_case(spec, seed, 3).point.problem
+    rng = np.random.default_rng(seed)
+    theta = rng.normal(size=problem.network.size)
+    while problem.scaled_to_margin_one(theta) is None:
+        theta = rng.normal(size=problem.network.size)
+    solved = hard_margin_svm(problem.y[:, None] * problem.x)
+    assert solved is not None
+    depth, layers = problem.network.depth, problem.network.layers
+    spread = float(np.prod([spread_factor(layer) for layer in layers]))
+    least = depth / 2.0 * (float(np.linalg.norm(solved[0])) / spread) ** (2.0 / depth)
+    (bound,) = weighted_margin(case_at(problem, theta))
+    assert least * (1.0 - 1e-9) <= bound.value
+    assert bound.value <= attacked(problem, seed, 2)
+
+
 def test_labels_that_share_parameters_count_together() -> None:
     """Phi = v_1 s(u s(w x_1)) + v_2 s(u s(w x_2)): each label has its own path, w and u are shared.
 

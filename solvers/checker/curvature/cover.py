@@ -96,13 +96,12 @@ def _agrees(support: Support, signs: Signs) -> bool:
 
 
 def _vanishes(rows: list[dict[int, int]]) -> bool:
-    """Whether elimination finds a combination, positive on every row, that is zero."""
+    """Whether the first combination that elimination finds to be zero has one sign."""
     left = [{k: Fraction(v) for k, v in row.items()} for row in rows]
     made = [{k: Fraction(1)} for k in range(len(rows))]
     for k, row in enumerate(left):
         if not row:
-            weights = made[k]
-            return len(weights) == len(rows) and len({w > 0 for w in weights.values()}) == 1
+            return len({weight > 0 for weight in made[k].values()}) == 1
         pivot = min(row)
         for later in range(k + 1, len(rows)):
             factor = left[later].get(pivot, Fraction(0)) / row[pivot]

@@ -44,7 +44,7 @@ def changing_signs(case: Case, center: Theta, radius: Fraction) -> set[Place]:
                 is_open = change is not None and abs(z) < change
                 if is_open and network.reaching[index][neuron]:
                     found.add((index, example, neuron))
-                live.append(change is not None and (is_open or z > 0))
+                live.append(is_open or z > 0)
             step = sizes.factor * radius
             moved = step * (root_above(value.square()) + moved) + sizes.whole * moved
     return found

@@ -24,6 +24,7 @@ from ..case import Case
 from ..errors import require
 from ..exact import Vector, power_of_two, root_above, vector
 from ..fields import Object, integer, items, number
+from ..layer_boxes import COST
 from ..moving import Moving
 from ..sign_cover import cover
 
@@ -168,7 +169,7 @@ class _Block:
     def _combined(self, factors: dict[Term, Fraction]) -> dict[int, Fraction]:
         """The sum of factor times gradient, by parameter."""
         whole: dict[int, int] = {}
-        self.moving.case.work.spend(sum(len(self._slope(term)) for term in factors))
+        self.moving.case.work.spend(COST * sum(len(self._slope(term)) for term in factors))
         own = vector(factors.values())
         low = min((self.moving.seen(i).exponent for i, _ in factors), default=0)
         for (i, j), factor in zip(factors, own.integers, strict=True):

@@ -19,7 +19,7 @@ from ..case import Case
 from ..errors import require
 from ..exact import Vector, root_above, vector
 from ..fields import Object, integer, items, number
-from ..layer_boxes import Level, boxes, is_empty, pulled
+from ..layer_boxes import COST, Level, boxes, is_empty, pulled
 from ..moving import Moving, Place, Signs
 from ..sign_cover import cover
 
@@ -87,7 +87,7 @@ def _bound(
     levels = [_boxes(moving, fixed, leaf, i, made) for i in range(moving.case.problem.examples)]
     if any(is_empty(own) for own in levels):
         return None
-    moving.case.work.spend(4 * moving.case.problem.examples * moving.terms)
+    moving.case.work.spend(4 * COST * moving.case.problem.examples * moving.terms)
     for i, weight in enumerate(leaf.weights):
         slopes = {(k, j): t for (k, e, j), t in leaf.slopes.items() if e == i}
         signed = {(k, j): b * leaf.known[k, e, j] for (k, e, j), b in leaf.beta.items() if e == i}

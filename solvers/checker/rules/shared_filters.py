@@ -89,7 +89,7 @@ class _Tree:
     def _forms(self, region: Region) -> Forms:
         if region not in self.known:
             part = next(part for part in self.filters if part.kind == region.kind)
-            self.known[region] = Forms(part, region, relu=self.case.network.relu)
+            self.known[region] = Forms(part, region, self.case.work, relu=self.case.network.relu)
         return self.known[region]
 
 

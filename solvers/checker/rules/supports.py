@@ -79,6 +79,7 @@ def _features(case: Case) -> Matrix:
     """Z."""
     require(_is_diagonal(case.network), "kind of network", "the rule is for diagonal nets")
     x = case.problem.x
+    case.work.spend(2 * len(x.rows) * x.width)
     sides = [x.rows]
     if case.network.relu:
         sides = [tuple(tuple(max(s * v, 0) for v in row) for row in x.rows) for s in (1, -1)]

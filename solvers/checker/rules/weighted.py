@@ -132,6 +132,7 @@ def _earned(case: Case, sides: Sequence[Vector], proofs: Sequence[Object]) -> li
         groups.setdefault(tuple(sorted(inputs)), []).append(j)
     earned = [[Fraction(0)] * layer.outputs for _ in sides]
     for inputs, neurons in groups.items():
+        case.work.spend(4 * case.problem.examples * len(inputs))
         x = case.problem.x.picked(inputs)
         for squares, c in zip(earned, sides, strict=True):
             if inputs and max(c.integers) > 0:
