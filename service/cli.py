@@ -1,4 +1,4 @@
-"""The console script ``margincert``: serve, worker, migrate, batch, certify, kkt, check, flow, ...
+"""The console script ``margincert``: serve, worker, migrate, batch, certify, kkt, import, check, ...
 
 Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage; of batch
 also 3, some answers are inconclusive. Heavy modules are imported by the commands that need them.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -37,6 +39,13 @@ DatabaseUrl = Annotated[
     typer.Option(help="sqlite:///FILE or postgresql://...; default: a file in the data directory."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
+
+
+class Activation(StrEnum):
+    """What stands between the layers of a state_dict."""
+
+    relu = "relu"
+    linear = "linear"
 
 
 def main() -> None:
@@ -179,9 +188,50 @@ def certify(file: File, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def kkt(file: File, as_json: AsJson = False) -> None:
-    """Answer only the KKT question about the point in FILE."""
-    _solve("kkt", file, as_json)
+def kkt(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Requests as JSON.")],
+    as_json: AsJson = False,
+) -> None:
+    """Answer only the KKT question about the point in FILE; of several files, as CSV."""
+    if len(files) == 1:
+        _solve("kkt", files[0], as_json)
+        return
+    from service.importing import residual_table
+
+    bodies = [{**body, "name": body["name"] or f} for f in files for body in [_answer("kkt", f)]]
+    _print_several(bodies, residual_table, as_json)
+
+
+@app.command("import")
+def import_(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help=".pt, .pth, .safetensors (state_dicts) or .onnx."),
+    ],
+    data: Annotated[Path, typer.Option(metavar="FILE", help="A .npz file with x and y.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the request instead of solving it.")
+    ] = None,
+    activation: Annotated[
+        Activation, typer.Option(help="Between the layers of a state_dict, which does not say.")
+    ] = Activation.relu,
+    time_limit: Annotated[float, typer.Option(min=0.001, help="Seconds for each model.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Read trained models and answer the KKT question about them; of several, as CSV."""
+    from service.importing import Imported, residual_table
+
+    if out is not None and len(models) > 1:
+        _fail("--out takes one model")
+    with _input_errors():
+        if out is not None:
+            _write_json(out, Imported.read(models[0], data, activation.value).request())
+            return
+        bodies = [Imported.read(m, data, activation.value).kkt(time_limit) for m in models]
+    if len(bodies) == 1:
+        _show(bodies[0], as_json)
+    else:
+        _print_several(bodies, residual_table, as_json)
 
 
 @app.command()
@@ -244,23 +294,63 @@ def examples(
 
 
 def _solve(question: Question, file: str, as_json: bool) -> None:
-    from service import local, summary
+    _show(_answer(question, file), as_json)
+
+
+def _answer(question: Question, file: str) -> dict[str, Any]:
+    from service import local
     from service.problems import Problem
-    from solvers.errors import InputError
+
+    with _input_errors():
+        try:
+            return local.solve_file(question, _read(file))
+        except Problem as problem:
+            lines = [f"{error.pointer or '/'}: {error.message}" for error in problem.errors]
+            _fail("\n".join(lines or [problem.detail]))
+
+
+@contextmanager
+def _input_errors() -> Iterator[None]:
+    """Say what is wrong with the input, without a traceback."""
+    from solvers.errors import InputError, MissingExtraError
 
     try:
-        body = local.solve_file(question, _read(file))
-    except Problem as problem:
-        lines = [f"{error.pointer or '/'}: {error.message}" for error in problem.errors]
-        _fail("\n".join(lines or [problem.detail]))
+        yield
     except InputError as error:
         _fail("\n".join(f"{wrong.pointer or '/'}: {wrong.message}" for wrong in error.errors))
+    except MissingExtraError as error:
+        _fail(str(error))
     except MemoryError:
         _fail("the memory of this machine does not suffice")
+
+
+def _show(body: dict[str, Any], as_json: bool) -> None:
+    from service import summary
+
     if as_json:
         _print_json(body)
     else:
         summary.show(body)
+
+
+def _print_several(
+    bodies: list[dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], str],
+    as_json: bool,
+) -> None:
+    if as_json:
+        _print_json(bodies)
+    else:
+        typer.echo(table(bodies), nl=False)
+
+
+def _write_json(file: Path, document: Mapping[str, Any]) -> None:
+    import orjson
+
+    try:
+        file.write_bytes(orjson.dumps(document))
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
 
 
 def _read(file: str) -> bytes:
@@ -272,7 +362,7 @@ def _read(file: str) -> bytes:
         _fail(f"{file}: {error.strerror}")
 
 
-def _print_json(document: Mapping[str, Any]) -> None:
+def _print_json(document: Mapping[str, Any] | list[dict[str, Any]]) -> None:
     import orjson
 
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

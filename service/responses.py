@@ -99,6 +99,45 @@ class Kkt(ResponseModel):
     goldstein_radius: float | None
     descent_direction: Point
     reason: str | None
+    report: KktReport | None
+
+
+class NeuronBalance(ResponseModel):
+    """The worst neuron (or filter) of a hidden layer: (||in||^2 - ||out||^2) / ||theta||^2."""
+
+    layer: int
+    neuron: int
+    difference: float
+    typical: float
+
+
+class BindingExample(ResponseModel):
+    """One of the examples of least margin."""
+
+    example: int
+    margin: float
+    multiplier: float
+
+
+class TradeOff(ResponseModel):
+    """The least relative residual found where sum lambda (q - 1) <= complementarity ||theta||^2."""
+
+    complementarity: float
+    relative_residual: float
+
+
+class KktReport(ResponseModel):
+    """Descriptive numbers, where only the KKT question was asked; none of them is a claim."""
+
+    support: int
+    effective_support: float
+    direction_cosine: float
+    normalized_margin: float
+    layer_shares: list[float]
+    neuron_balance: list[NeuronBalance]
+    binding_examples: list[BindingExample]
+    candidates: int
+    trade_off: list[TradeOff] | None
 
 
 class Witness(ResponseModel):

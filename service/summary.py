@@ -27,6 +27,11 @@ def show(body: dict[str, Any]) -> None:
         console.print(Text(body["verdict"].replace("_", " "), style="bold"))
         console.print(Text(body["summary"]))
     console.print(_table(body))
+    report = (body.get("kkt") or {}).get("report")
+    if report is not None:
+        console.print(_report_table(report, body["kkt"]["layer_residuals"]))
+        if report["trade_off"]:
+            console.print(_trade_off_table(report))
     console.print(Text(body["id"], style="dim"))
 
 
@@ -61,6 +66,33 @@ def _table(body: dict[str, Any]) -> Table:
         found = body.get(key)
         if found is not None:
             table.add_row(label, found["answer"], Text(_numbers(found, numbers)))
+    return table
+
+
+def _report_table(report: dict[str, Any], layer_residuals: list[float]) -> Table:
+    """The numbers that stand beside a KKT answer."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("about the point")
+    table.add_column("")
+    for key in ("normalized_margin", "direction_cosine", "support", "effective_support"):
+        table.add_row(key.replace("_", " "), _short(report[key]))
+    table.add_row("layer residuals", ", ".join(map(_short, layer_residuals)))
+    table.add_row("layer shares", ", ".join(map(_short, report["layer_shares"])))
+    for balance in report["neuron_balance"]:
+        worst = f"neuron {balance['neuron']}: {_short(balance['difference'])} of ||theta||^2"
+        table.add_row(f"least balanced in layer {balance['layer']}", worst)
+    binding = ", ".join(str(b["example"]) for b in report["binding_examples"])
+    table.add_row("least margins at examples", binding)
+    return table
+
+
+def _trade_off_table(report: dict[str, Any]) -> Table:
+    """The least residual for several budgets on complementarity."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("delta: sum lambda (q - 1) / ||theta||^2", "eps: residual / ||theta||"):
+        table.add_column(heading)
+    for pair in report["trade_off"]:
+        table.add_row(_short(pair["complementarity"]), _short(pair["relative_residual"]))
     return table
 
 

@@ -31,7 +31,7 @@ from solvers.findings import (
 from solvers.options import Options
 from solvers.problem import Problem
 from solvers.refinement import Refinement
-from solvers.stationarity import KktFinding
+from solvers.stationarity import KktFinding, KktReport
 
 Vector = NDArray[np.float64]
 Json = dict[str, Any]
@@ -95,8 +95,8 @@ class Writer:
         """The field ``refinement``; null where it was not asked for."""
         return None if finding is None else finding.to_dict(self.unit)
 
-    def kkt(self, finding: KktFinding, theta: Vector) -> Json:
-        """The field ``kkt``."""
+    def kkt(self, finding: KktFinding, theta: Vector, report: KktReport | None = None) -> Json:
+        """The field ``kkt``; its ``report`` is null where other questions were asked too."""
         norm = float(np.linalg.norm(finding.residual_vector))
         theta_norm = float(np.linalg.norm(theta))
         parts = self.problem.network.slices
@@ -126,6 +126,41 @@ class Writer:
             if direction is None
             else self.user_parameters("descent-direction", direction),
             "reason": finding.reason,
+            "report": None if report is None else self._report(report, finding.multipliers),
+        }
+
+    def _report(self, found: KktReport, multipliers: Vector) -> Json:
+        """Descriptive numbers beside the answer; examples, layers and neurons count from 1."""
+        return {
+            "support": found.support,
+            "effective_support": found.effective_support,
+            "direction_cosine": found.direction_cosine,
+            "normalized_margin": found.normalized_margin * self.unit**-self.problem.network.depth,
+            "layer_shares": list(found.layer_shares),
+            "neuron_balance": [
+                {
+                    "layer": b.layer + 1,
+                    "neuron": b.neuron + 1,
+                    "difference": b.difference,
+                    "typical": b.typical,
+                }
+                for b in found.neurons
+            ],
+            "binding_examples": [
+                {
+                    "example": b.example + 1,
+                    "margin": b.margin,
+                    "multiplier": float(multipliers[b.example]) * self.square,
+                }
+                for b in found.binding
+            ],
+            "candidates": found.candidates,
+            "trade_off": None
+            if found.trade_off is None
+            else [
+                {"complementarity": pair.delta, "relative_residual": pair.eps}
+                for pair in found.trade_off
+            ],
         }
 
     def local(self, finding: LocalFinding, name: str = "witness") -> Json:
@@ -211,6 +246,7 @@ def unanswered(reason: str) -> Json:
     kkt: Json = {
         **unknown,
         **dict.fromkeys((*numbers, "layer_residuals", "goldstein_radius", "descent_direction")),
+        "report": None,
         "kinks": [],
         "kink_count": 0,
     }

@@ -146,7 +146,7 @@ class Certification:
         done = self.progress
         if done is None or done.kkt is None:
             return dict(unanswered(self._unreached)["kkt"])
-        return writer.kkt(done.kkt, done.point.theta)
+        return writer.kkt(done.kkt, done.point.theta, done.report)
 
     def _kkt_body(self, writer: Writer) -> Json:
         shared = self._shared(writer)

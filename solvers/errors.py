@@ -6,6 +6,7 @@
     ├── InputError                the request is nonsense; names the fields
     │   └── UnsupportedNetworkError   well-formed, but not a homogeneous network of class N
     ├── BudgetExceeded            a budget ran out; names which one
+    ├── MissingExtraError         an optional package is not installed; names it and its extra
     └── ContradictionError        two proved numbers exclude each other: a bug, never an answer
 
 Not deciding is a value (``unknown`` with its reason), never an exception.
@@ -61,6 +62,13 @@ class BudgetExceeded(MargincertError):
     def __init__(self, limit: Limit, detail: str) -> None:
         self.limit: Limit = limit
         super().__init__(detail)
+
+
+class MissingExtraError(MargincertError):
+    """A file needs a package that is optional."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'margincert[{extra}]'")
 
 
 class ContradictionError(MargincertError):

@@ -1,9 +1,12 @@
 """Non-negative least squares, min ||target - sum_i w_i row_i|| over w >= 0, with a post-check.
 
-SciPy's Lawson-Hanson solver has returned false residuals and raised on hard inputs, so its answer
-is a candidate only: the residual and the dual signs are recomputed, the support is refitted, and
-where they fail an active-set loop of our own continues from there. The best candidate is returned
-with its recomputed residual; callers judge by that residual and by the dual, never by a status.
+Many rows of many numbers are fitted on their Gram matrix first (:mod:`solvers.gram_nnls`), which is
+kept where its recomputed dual is as good; fewer numbers than rows make that matrix singular, so
+these stay in parameter space. SciPy's Lawson-Hanson solver has returned false residuals and raised
+on hard inputs, so its answer is a candidate only: the residual and the dual signs are recomputed,
+the support is refitted, and where they fail an active-set loop of our own continues from there. The
+best candidate is returned with its recomputed residual; callers judge by that residual and by the
+dual, never by a status.
 
 Reference: Lawson & Hanson, Solving Least Squares Problems (1974), ch. 23.
 """
@@ -18,6 +21,7 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import NDArray
 
+from solvers.gram_nnls import ExplicitRows, GramProblem
 from solvers.norms import row_norms
 
 Vector = NDArray[np.float64]
@@ -25,6 +29,15 @@ Matrix = NDArray[np.float64]
 
 _DUAL_TOLERANCE = 1e-12
 """Largest <row/||row||, residual> relative to ||target|| that counts as dual feasible."""
+
+_NO_GAIN = 4e-16
+"""The same for a row to enter the support: nearly dependent rows gain this little."""
+
+_BY_GRAM = 48
+"""Fits of at least so many rows, of no fewer numbers each, try the Gram matrix first."""
+
+_GRAM_VIOLATION = 1e-14
+"""Largest relative dual violation of a fit on the Gram matrix that is kept."""
 
 _INTERRUPTIBLE = 1_000
 """Problems of more rows than this are left to the loop that can be interrupted."""
@@ -39,11 +52,14 @@ class NonnegativeFit:
     """Weights (n) >= 0, the recomputed residual vector (p), and the largest dual violation.
 
     ``dual_violation`` is max_i <row_i, residual> / (||row_i|| ||target||): zero at a minimiser.
+    ``determined``: whether no other weights do as well; None where that was not looked at, and
+    False where the rows that may carry weight are dependent to working precision.
     """
 
     weights: Vector
     residual: Vector
     dual_violation: float
+    determined: bool | None = None
 
     @property
     def norm(self) -> float:
@@ -59,6 +75,10 @@ def nonnegative_least_squares(
     ``check`` is called at every step of the active-set loop and may raise (a budget). Problems of
     more than 1,000 rows skip SciPy's solver, which cannot be interrupted.
     """
+    if _BY_GRAM <= len(rows) <= rows.shape[1]:
+        found = _by_gram(rows, target, check)
+        if found is not None:
+            return found
     scale = row_norms(rows)
     used = scale > 0.0
     weights = np.zeros(len(rows))
@@ -78,6 +98,15 @@ def nonnegative_least_squares(
             break
     assert best is not None
     return best
+
+
+def _by_gram(rows: Matrix, target: Vector, check: Callable[[], None]) -> NonnegativeFit | None:
+    """The fit on the Gram matrix, where rounding left no doubt about it."""
+    with np.errstate(all="ignore"):
+        fit = GramProblem(ExplicitRows.of(rows), target, check).fit()
+    if not (fit.ended and fit.determined and fit.dual_violation <= _GRAM_VIOLATION):
+        return None
+    return NonnegativeFit(fit.weights, fit.residual, fit.dual_violation, determined=True)
 
 
 def reduced_problem(rows: Matrix, target: Vector) -> tuple[Matrix, Vector]:
@@ -134,7 +163,7 @@ def _active_set(matrix: Matrix, right: Vector, start: Vector, check: Callable[[]
         support = weights > 0.0
         dual = matrix.T @ (right - matrix @ weights)
         dual[support] = -np.inf
-        if not np.any(dual > _DUAL_TOLERANCE * size):
+        if not np.any(dual > _NO_GAIN * size):
             break
         entering = int(np.argmax(dual))
         support[entering] = True

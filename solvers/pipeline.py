@@ -50,7 +50,7 @@ from solvers.options import Options, Question
 from solvers.predictor import predictor_answer
 from solvers.problem import Point
 from solvers.search import better_points
-from solvers.stationarity import KktFinding, kkt_finding
+from solvers.stationarity import KktFinding, KktReport, kkt_finding, kkt_report, trade_off
 
 LocalTest = Callable[[Case], LocalFinding | None]
 
@@ -84,6 +84,7 @@ class Progress:
     point: Point
     options: Options
     kkt: KktFinding | None = None
+    report: KktReport | None = None
     local: LocalFinding | None = None
     global_: GlobalFinding | None = None
     layers: tuple[LayerFinding, ...] | None = None
@@ -121,6 +122,12 @@ def run(
     progress.kkt = multipliers
     progress.timings["kkt"] = time.perf_counter() - start
     report(progress)
+    if options.questions == ("kkt",):
+        with progress.stage("report"):
+            progress.report = kkt_report(point, multipliers)
+            curve = trade_off(point, kinks, multipliers, budget)
+            progress.report = replace(progress.report, trade_off=curve)
+        report(progress)
     case = Case(point, kinks, multipliers, options, budget)
     bounds: list[Bound] = []
     if progress.asks("local") or progress.asks("global"):

@@ -26,10 +26,13 @@ THIRD_PARTY = {
     "highspy",
     "jaxtyping",
     "numpy",
+    "onnx",
     "pydantic",
     "pydantic_core",
     "pyscipopt",
+    "safetensors",
     "scipy",
+    "torch",
 }
 """Back ends of the solvers; web frameworks and storage belong to the service."""
 HEADINGS = ("Claims", "Because", "Silent when", "See")

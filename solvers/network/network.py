@@ -252,14 +252,19 @@ class Network:
         X: Examples,
         trace: Trace | None = None,
         slopes: Slopes | None = None,
+        weights: PerExample | None = None,
     ) -> Arrays:
         """DPhi / d(outputs of layer l), (n, k) each; ones (n, 1) for the last layer.
+
+        With ``weights`` each example's signals are multiplied by its own.
 
         ``slopes`` default to those of ``trace``, which defaults to the forward pass.
         """
         if slopes is None:
             slopes = self.slopes(trace or self.forward(theta, X))
         top = np.ones((len(X), 1), dtype=np.result_type(theta, X))
+        if weights is not None:
+            top = top * weights[:, None]
         return self._signals(theta, top, slopes)
 
     def gradients(

@@ -23,6 +23,7 @@ from solvers.problem import Point
 from solvers.refinement.depth_two import depth_two_candidates
 from solvers.refinement.faces import face_candidates
 from solvers.refinement.finding import Refinement
+from solvers.refinement.frozen_pattern import frozen_pattern_candidates
 from solvers.refinement.newton import LARGEST, newton_candidates
 from solvers.refinement.pattern import adds_only_zeros
 from solvers.reformulation.two_layer import two_layer
@@ -33,7 +34,12 @@ Method = Callable[[Point, float, Budget], Iterator[Vector]]
 
 FOUND = 1e-10
 """Largest relative residual (and complementarity) of what counts as an exact KKT point."""
-METHODS: tuple[Method, ...] = (face_candidates, depth_two_candidates, newton_candidates)
+METHODS: tuple[Method, ...] = (
+    frozen_pattern_candidates,
+    face_candidates,
+    depth_two_candidates,
+    newton_candidates,
+)
 _KEPT = 1e-9
 """Excess over margin 1 up to which an example counts as still held there."""
 _COMPARED = 200

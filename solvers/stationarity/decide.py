@@ -27,12 +27,12 @@ from solvers.certificate import Claim, Kkt, NotKkt, SubgradientColumn
 from solvers.errors import BudgetExceeded
 from solvers.findings import Answer
 from solvers.kinks import Kinks, every_pattern_attained
-from solvers.nnls import NonnegativeFit
 from solvers.options import Options
 from solvers.problem import Point
+from solvers.stationarity.candidates import over_candidates
 from solvers.stationarity.finding import EXPLICIT_LIMIT, KktFinding, mean_slopes
 from solvers.stationarity.fitting import least_residual
-from solvers.stationarity.gram import gram_coordinates, gram_fit
+from solvers.stationarity.gram import GramMethod
 from solvers.stationarity.multipliers import Master, inner_fit, within
 from solvers.stationarity.refutation import refutation
 from solvers.stationarity.uniqueness import unique_multipliers
@@ -54,19 +54,37 @@ def kkt_finding(point: Point, kinks: Kinks, options: Options, budget: Budget) ->
         Vardi, Shamir, Srebro (2022), Appendix B.
     """
     sub = Subdifferential(point, kinks)
-    large = point.problem.examples * point.theta.size > EXPLICIT_LIMIT
     try:
-        method = _by_gram_matrix if large else _by_vertices
-        return method(point, sub, point.excess, options, budget)
+        outer = _least_residual(sub, options, budget)
+        return _decided(point, sub, outer, point.excess, options, budget)
     except BudgetExceeded as stop:
         return _undecided(point, kinks, str(stop))
 
 
-def _by_vertices(
-    point: Point, sub: Subdifferential, costs: Vector, options: Options, budget: Budget
+def _least_residual(sub: Subdifferential, options: Options, budget: Budget) -> Master:
+    """Explicit subgradients where they fit or are shorter than many, else their Gram matrix."""
+    costs, problem, size = sub.point.excess, sub.point.problem, sub.point.theta.size
+    if problem.examples * size <= EXPLICIT_LIMIT:
+        every = np.ones(problem.examples, dtype=bool)
+        return least_residual(sub, costs, every, options, budget)
+
+    def fit(allowed: NDArray[np.bool_]) -> Master:
+        count = int(allowed.sum())
+        if size < count and size * count <= EXPLICIT_LIMIT:
+            return least_residual(sub, costs, allowed, options, budget)
+        return GramMethod(sub, costs, allowed, options, budget).least_residual()
+
+    return over_candidates(fit, sub, costs, budget)
+
+
+def _decided(
+    point: Point,
+    sub: Subdifferential,
+    outer: Master,
+    costs: Vector,
+    options: Options,
+    budget: Budget,
 ) -> KktFinding:
-    every = np.ones(point.problem.examples, dtype=bool)
-    outer = least_residual(sub, costs, every, options, budget)
     if within(outer, costs, point, options):
         return _confirmed(point, sub, outer, costs, options, budget)
     refuted = refutation(sub, outer, costs, options, budget)
@@ -91,7 +109,8 @@ def _confirmed(
     attained = every_pattern_attained(point.problem.network, point.trace, sub.kinks)
     if bool(attained[outer.examples[outer.fit.weights > 0.0]].all()):
         return _yes(point, sub, outer, costs, options)
-    inner = inner_fit(sub, costs, budget, seed=options.seed)
+    small = point.problem.examples * point.theta.size <= EXPLICIT_LIMIT
+    inner = inner_fit(sub, costs, budget, seed=options.seed) if small else None
     if inner is not None and within(inner, costs, point, options):
         return _yes(point, sub, inner, costs, options)
     reason = (
@@ -99,40 +118,6 @@ def _confirmed(
         "found that does"
     )
     return _finding(Answer.UNKNOWN, point, sub, outer, costs, reason=reason)
-
-
-def _by_gram_matrix(
-    point: Point, sub: Subdifferential, costs: Vector, options: Options, budget: Budget
-) -> KktFinding:
-    """Large nets: multipliers from the n x n Gram matrix, the residual from theta itself.
-
-    The subgradients keep slope 0 at kinks, so kinks can cost a ``no`` (it becomes unknown), and a
-    ``yes`` needs that every pattern is attained.
-    """
-    network, problem, slopes = point.problem.network, point.problem, sub.kinks.slopes
-    budget.require_memory(3 * problem.examples**2 + 8 * point.theta.size)
-    gram = np.outer(problem.y, problem.y) * network.gram(point.theta, problem.x, slopes)
-    budget.check()
-    rows, target = gram_coordinates(gram, network.depth * point.margins)
-    fit, penalty = gram_fit(rows, target, costs, options, point, budget)
-    budget.check()
-    residual = point.theta - network.weighted_gradient(
-        point.theta, problem.x, fit.weights * problem.y, slopes
-    )
-    fit = NonnegativeFit(fit.weights, residual, fit.dual_violation)
-    examples = np.arange(problem.examples)
-    patterns = tuple(sub.key(slopes, int(i)) for i in examples)
-    master = Master(examples, rows, patterns, fit, penalty)
-    if within(master, costs, point, options):
-        if bool(every_pattern_attained(network, point.trace, sub.kinks)[fit.weights > 0.0].all()):
-            return _yes(point, sub, master, costs, options)
-        reason = "the slopes that the multipliers need were not proved to be attained"
-        return _finding(Answer.UNKNOWN, point, sub, master, costs, reason=reason)
-    refuted = None if sub.kinks.weighty_count else refutation(sub, master, costs, options, budget)
-    if refuted is None:
-        reason = f"the least residual found is {fit.norm / point.norm:.3g} ||theta||, without proof"
-        return _finding(Answer.UNKNOWN, point, sub, master, costs, reason=reason)
-    return _no(point, sub, master, costs, options, *refuted)
 
 
 def _no(

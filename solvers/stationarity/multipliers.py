@@ -28,7 +28,8 @@ Matrix = NDArray[np.float64]
 class Master:
     """A solved fit: columns (example, pattern), their gradients, the fit, the squared price.
 
-    ``directions`` has one (p) for each column whose pattern one attains, or nothing.
+    ``directions`` has one (p) for each column whose pattern one attains, or nothing. Fits on the
+    Gram matrix have no rows, and the price itself in ``linear_price``.
     """
 
     examples: NDArray[np.int64]
@@ -37,6 +38,7 @@ class Master:
     fit: NonnegativeFit
     penalty: float
     directions: tuple[Vector, ...] = ()
+    linear_price: float = 0.0
 
     def complementarity(self, costs: Vector) -> float:
         """Sum of lambda_i (q_i - 1), for costs q_i - 1 (n)."""
@@ -44,7 +46,7 @@ class Master:
 
     def price(self, costs: Vector) -> float:
         """T with <h, rho> <= t (q_i - 1) at the optimum of the penalised fit."""
-        return self.penalty**2 * self.complementarity(costs)
+        return self.linear_price + self.penalty**2 * self.complementarity(costs)
 
 
 class Columns:

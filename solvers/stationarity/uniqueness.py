@@ -26,8 +26,8 @@ def unique_multipliers(sub: Subdifferential, master: Master, costs: Vector) -> b
     mu = lambda s in their cone: a linear program over changes of both.
     """
     active = np.flatnonzero(costs <= ACTIVE)
-    if active.size * sub.point.theta.size > EXPLICIT_LIMIT:
-        return None
+    if not len(master.rows) or active.size * sub.point.theta.size > EXPLICIT_LIMIT:
+        return (master.fit.determined and not sub.kinks.weighty_count) or None
     if sub.kinks.weighty_count >= MANY:
         return _by_neuron(sub, active)
     base, parts, owners = sub.generators(active)

@@ -386,7 +386,8 @@ def test_gram_route_equals_the_explicit_route(name: str, monkeypatch: pytest.Mon
             gram.residual_vector, explicit.residual_vector, atol=1e-7 * point.norm
         )
     else:
-        assert gram.answer in (explicit.answer, Answer.UNKNOWN)
+        assert gram.answer is explicit.answer
+        assert gram.residual <= explicit.residual + 1e-7 * point.norm
 
 
 @for_seeds(10)
@@ -407,9 +408,9 @@ def test_gram_route_refutes_what_the_explicit_route_refutes(seed: int) -> None:
         patch.setattr(DECIDE, "EXPLICIT_LIMIT", 0)
         gram = decide(point)
     assert explicit.answer is gram.answer is Answer.NO
-    # The penalty is raised by factors of ten there, bisected here: the same up to that.
-    assert gram.residual >= explicit.residual * (1.0 - 1e-6)
-    assert gram.residual <= explicit.residual * (1.0 + 1e-2) + 1e-6 * point.norm
+    # The penalty row is bisected to 2 % there, the price to the last digits here.
+    assert gram.residual <= explicit.residual * (1.0 + 1e-9)
+    assert gram.residual >= explicit.residual * (1.0 - 1e-2) - 1e-6 * point.norm
 
 
 def test_an_empty_budget_leaves_the_question_open() -> None:
