@@ -1,4 +1,4 @@
-"""The console script ``margincert``: serve, worker, migrate, batch, certify, kkt, import, check, ...
+"""The console script: serve, worker, migrate, batch, certify, kkt, import, check, flow, tables.
 
 Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage; of batch
 also 3, some answers are inconclusive. Heavy modules are imported by the commands that need them.
