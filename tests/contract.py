@@ -26,7 +26,8 @@ def ndjson(_context: Any, value: Any) -> bytes:
 def operations() -> list[Any]:
     """Every operation of the document."""
     schema = schemathesis.openapi.from_dict(json.loads(openapi.document()))
-    return [found.ok() for found in schema.get_all_operations()]
+    every: list[Any] = list(schema.get_all_operations())
+    return [found.ok() for found in every]
 
 
 def known_ids(client: httpx2.Client) -> dict[str, str]:

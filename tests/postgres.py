@@ -63,10 +63,10 @@ def _own_server(programs: Path) -> Iterator[str]:
     try:
         shutil.chown(directory, user)
         data, port = directory / "data", _free_port()
-        create = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust"]
+        create: list[str | Path] = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust"]
         _run_as(user, directory, create)
         settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {directory}"
-        control = [programs / "pg_ctl", "-D", data, "-w", "-l", directory / "log"]
+        control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-l", directory / "log"]
         _run_as(user, directory, [*control, "-o", settings, "start"])
         try:
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
