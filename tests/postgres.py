@@ -63,7 +63,8 @@ def _own_server(programs: Path) -> Iterator[str]:
     try:
         shutil.chown(directory, user)
         data, port = directory / "data", _free_port()
-        create: list[str | Path] = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust"]
+        options = ["-U", "postgres", "-A", "trust"]
+        create: list[str | Path] = [programs / "initdb", "-D", data, *options]
         _run_as(user, directory, create)
         settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {directory}"
         control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-l", directory / "log"]
