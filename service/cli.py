@@ -1,4 +1,4 @@
-"""The console script: ``margincert serve | certify | kkt | check FILE | examples [NAME]``.
+"""The console script: ``margincert serve | certify | kkt | report | check FILE | examples [NAME]``.
 
 Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage. Heavy
 modules are imported by the commands that need them.
@@ -95,6 +95,31 @@ def certify(file: File, as_json: AsJson = False) -> None:
 def kkt(file: File, as_json: AsJson = False) -> None:
     """Answer only the KKT question about the point in FILE."""
     _solve("kkt", file, as_json)
+
+
+@app.command()
+def report(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="An answer (certify --json); - reads stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write; default: FILE.html.")
+    ] = None,
+) -> None:
+    """Write the page of an answer: one self-contained HTML file."""
+    from service.problems import Problem
+    from service.report.file import page_of
+
+    try:
+        page = page_of(_read(file))
+    except Problem as problem:
+        _fail(problem.detail)
+    target = out or Path("report.html" if file == "-" else file).with_suffix(".html")
+    try:
+        target.write_bytes(page)
+    except OSError as error:
+        _fail(f"{target}: {error.strerror}")
+    typer.echo(target)
 
 
 @app.command()

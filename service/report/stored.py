@@ -1,0 +1,20 @@
+"""The page of a stored answer; runs in a worker process, which alone loads the plotting library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from service.store import CertificateStore
+
+
+def stored_page(data_dir: Path, identity: str) -> bytes | None:
+    """The HTML of the answer's page, or None where no such answer is stored."""
+    from service.report.page import render
+
+    store = CertificateStore(data_dir)
+    body = store.get(identity)
+    if body is None:
+        return None
+    return render(orjson.loads(body), lambda name: store.get_array(identity, name)).encode()
