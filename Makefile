@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-share requirements clean
+.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-share bench-check requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -79,6 +79,9 @@ bench-diagonal: $(VENV)/.installed-dev  ## deep diagonal nets, and the global va
 
 bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points of shared and deep nets
 	$(BIN)/python -m benchmarks.local_share
+
+bench-check: $(VENV)/.installed-dev  ## minutes: the share of answers that the exact checker confirms
+	$(BIN)/python -m benchmarks.checked_share
 
 requirements: $(VENV)/.installed-dev  ## pin again, with hashes
 	$(COMPILE) --output-file requirements.txt pyproject.toml

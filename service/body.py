@@ -7,8 +7,8 @@ import asyncio
 from starlette.requests import Request
 
 from service.problems import Kinds, Problem
-from service.reading import Bounds, read_request
-from service.schemas import SolveRequest
+from service.reading import Bounds, read_as
+from service.reading import Request as Model
 from service.settings import Settings, environment_name
 
 SMALL_BODY = 65_536
@@ -18,13 +18,13 @@ DRAINED = 16
 the answer after sending everything do get it."""
 
 
-async def receive_request(request: Request, settings: Settings) -> SolveRequest:
+async def receive_request(request: Request, settings: Settings, model: type[Model]) -> Model:
     """The checked request of a POST; raises :class:`Problem`."""
     raw = await receive(request, settings)
     bounds = Bounds.of(settings)
     if len(raw) <= SMALL_BODY:
-        return read_request(raw, bounds)
-    return await asyncio.to_thread(read_request, raw, bounds)
+        return read_as(model, raw, bounds)
+    return await asyncio.to_thread(read_as, model, raw, bounds)
 
 
 async def receive(request: Request, settings: Settings) -> bytes:

@@ -1,4 +1,4 @@
-"""The console script: ``margincert serve | certify | kkt | report | check FILE | examples [NAME]``.
+"""The console script: ``margincert serve | certify | kkt | report | check | flow | ...``.
 
 Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage. Heavy
 modules are imported by the commands that need them.
@@ -135,6 +135,33 @@ def check(
 
     asked = [] if statement is None else ["--statement", str(statement)]
     raise typer.Exit(checker([str(file), *asked, *(["--json"] if as_json else [])]))
+
+
+@app.command()
+def flow(file: File, as_json: AsJson = False) -> None:
+    """Follow gradient flow from the start in FILE and certify its limit."""
+    _solve("flow", file, as_json)
+
+
+@app.command()
+def tables(
+    instances: Annotated[int, typer.Option(min=1, help="Random instances a positive cell.")] = 25,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random instances.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reproduce Tables 1 and 2 of the paper, cell by cell, as Markdown or JSON."""
+    from service.tables import outcomes
+    from solvers.tables import as_json as json_of
+    from solvers.tables import as_markdown
+
+    found = outcomes(instances, seed, jobs)
+    if as_json:
+        _print_json(json_of(found, instances=instances, seed=seed))
+    else:
+        typer.echo(as_markdown(found, instances=instances, seed=seed))
+    if not all(outcome.as_the_paper_says for outcome in found):
+        raise typer.Exit(1)
 
 
 @app.command()

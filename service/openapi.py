@@ -13,22 +13,30 @@ from pydantic.json_schema import models_json_schema
 from service.errors import MEDIA_TYPE
 from service.problems import Kinds
 from service.responses import ProblemDocument
-from service.schemas import SolveRequest, VerifyRequest
+from service.schemas import FlowRequest, SolveRequest, VerifyRequest
 
 _REF = "#/components/schemas/{model}"
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "network": {"type": "fully_connected", "widths": [2, 2, 1], "activation": "relu"},
     "dataset": {"x": [[1.0, 0.25], [-1.0, 0.25]], "y": [1, 1]},
     "parameters": [[[0.0, 2.0], [0.0, 0.0]], [[2.0, 0.0]]],
     "options": {"time_limit": 5.0},
 }
 
+FLOW_EXAMPLE: dict[str, Any] = {
+    "network": EXAMPLE["network"],
+    "dataset": EXAMPLE["dataset"],
+    "initial_parameters": [[[0.25, 3.0], [0.0, -1.0]], [[3.0, 1.0]]],
+    "loss": "exponential",
+    "options": {"time_limit": 10.0},
+}
 
-def request_body(model: str, *, example: bool = True) -> dict[str, Any]:
+
+def request_body(model: str, example: dict[str, Any] | None = EXAMPLE) -> dict[str, Any]:
     """The ``openapi_extra`` of a route whose body our own reader reads."""
     content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model)}}
-    if example:
-        content["example"] = EXAMPLE
+    if example is not None:
+        content["example"] = example
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
@@ -66,6 +74,7 @@ def _with_our_models(document: dict[str, Any]) -> dict[str, Any]:
         [
             (SolveRequest, "validation"),
             (VerifyRequest, "validation"),
+            (FlowRequest, "validation"),
             (ProblemDocument, "serialization"),
         ],
         ref_template=_REF,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -15,12 +15,13 @@ from pydantic import ValidationError
 from service import strict_json
 from service.arrays import ArrayError, FloatArray, read_array, read_labels
 from service.problems import Kinds, Problem
-from service.schemas import MAX_LAYERS, SolveRequest
+from service.schemas import MAX_LAYERS, AnyRequest, FlowRequest, SolveRequest
 from service.settings import Settings, environment_name
 from solvers.errors import MAX_FIELD_ERRORS, FieldError
 from solvers.pointers import describe, field_errors
 
 Reader = Callable[[Any], Any]
+Request = TypeVar("Request", SolveRequest, FlowRequest)
 LOCAL_DEPTH = 64
 
 
@@ -49,11 +50,16 @@ LOCAL = Bounds()
 
 def read_request(raw: bytes, bounds: Bounds = LOCAL) -> SolveRequest:
     """The request in ``raw``; raises :class:`Problem` with the pointers of what is wrong."""
+    return read_as(SolveRequest, raw, bounds)
+
+
+def read_as(model: type[Request], raw: bytes, bounds: Bounds = LOCAL) -> Request:
+    """The request of a given kind in ``raw``; raises :class:`Problem`."""
     value = strict_json.parse(raw, max_depth=bounds.max_depth)
     if not isinstance(value, dict):
         raise Problem.fields([FieldError("", f"found {describe(value)}, expected an object")])
     errors = decode_arrays(value)
-    request = _validated(value, errors)
+    request = _validated(model, value, errors)
     _require_within(request, bounds)
     return request
 
@@ -65,7 +71,8 @@ def decode_arrays(value: dict[str, Any]) -> list[FieldError]:
     if isinstance(dataset, dict):
         _decode(dataset, "x", _read_inputs, "/dataset", errors)
         _decode(dataset, "y", _read_examples(read_labels), "/dataset", errors)
-    _decode_parameters(value, errors)
+    for key in ("parameters", "initial_parameters"):
+        _decode_parameters(value, key, errors)
     _decode_indices(value.get("network"), errors)
     _accept_list_of_questions(value.get("options"))
     return errors
@@ -100,20 +107,20 @@ def _read_inputs(value: Any) -> FloatArray:
     return read_array(value, (2,))
 
 
-def _decode_parameters(value: dict[str, Any], errors: list[FieldError]) -> None:
-    layers = value.get("parameters")
+def _decode_parameters(value: dict[str, Any], key: str, errors: list[FieldError]) -> None:
+    layers = value.get(key)
     if not isinstance(layers, list):
         return
     if len(layers) > MAX_LAYERS:
         message = f"found {len(layers)} entries, expected one per layer"
-        errors.append(FieldError("/parameters", message))
-        value["parameters"] = [np.empty(0)]
+        errors.append(FieldError(f"/{key}", message))
+        value[key] = [np.empty(0)]
         return
     for index, layer in enumerate(layers):
         try:
             layers[index] = read_array(layer)
         except ArrayError as error:
-            errors.append(FieldError(f"/parameters/{index}{error.pointer}", error.message))
+            errors.append(FieldError(f"/{key}/{index}{error.pointer}", error.message))
             layers[index] = np.empty(0)
 
 
@@ -140,9 +147,9 @@ def _accept_list_of_questions(options: Any) -> None:
         options["questions"] = tuple(options["questions"])
 
 
-def _validated(value: dict[str, Any], errors: list[FieldError]) -> SolveRequest:
+def _validated(model: type[Request], value: dict[str, Any], errors: list[FieldError]) -> Request:
     try:
-        request = SolveRequest.model_validate(value)
+        request = model.model_validate(value)
     except ValidationError as error:
         raise Problem.fields((errors + field_errors(value, error))[:MAX_FIELD_ERRORS]) from None
     if errors:
@@ -150,7 +157,7 @@ def _validated(value: dict[str, Any], errors: list[FieldError]) -> SolveRequest:
     return request
 
 
-def _require_within(request: SolveRequest, bounds: Bounds) -> None:
+def _require_within(request: AnyRequest, bounds: Bounds) -> None:
     options = request.options
     for name, asked, most in (
         ("time_limit", options.time_limit, bounds.max_time_limit),
@@ -162,8 +169,9 @@ def _require_within(request: SolveRequest, bounds: Bounds) -> None:
             raise Problem.fields(
                 [FieldError(f"/options/{name}", message)], Kinds.BUDGET_ABOVE_MAXIMUM
             )
-    numbers = sum(array.size for array in (*request.parameters, request.dataset.x))
+    field, point = request.point
+    numbers = sum(array.size for array in (*point, request.dataset.x))
     if bounds.max_numbers is not None and numbers > bounds.max_numbers:
         setting = environment_name("max_numbers")
         message = f"found {numbers} numbers in all, at most {bounds.max_numbers} ({setting})"
-        raise Problem.fields([FieldError("/parameters", message)])
+        raise Problem.fields([FieldError(f"/{field}", message)])

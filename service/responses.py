@@ -243,6 +243,65 @@ class VerificationReport(ResponseModel):
     reason: str | None
 
 
+class Sample(ResponseModel):
+    """One point of a trajectory; ``log_time`` is null at the start."""
+
+    log_time: float | None
+    log_norm: float
+    norm: float
+    loss: float | None
+    log_loss: float
+    normalized_margin: float
+    smoothed_margin: float
+    margins: list[float]
+    conserved: list[float]
+    neuron_directions: list[Any] | None
+    separated: bool
+
+
+class FlowEvent(ResponseModel):
+    """A pre-activation changed sign, or a neuron died or woke; numbers count from 1."""
+
+    kind: Literal["sign_change", "neuron_dies", "neuron_wakes"]
+    layer: int
+    neuron: int
+    example: int | None
+    active: bool
+    log_norm: float
+    log_time: float | None
+
+
+class Stopped(ResponseModel):
+    """Why the curve ends where it does."""
+
+    reason: str
+    detail: str
+
+
+class FlowAnswer(ResponseModel):
+    """The answer of /v1/flow; ``certification`` is that of the KKT point."""
+
+    id: str = Field(pattern="^flow_[0-9a-f]{64}$")
+    name: str | None
+    summary: str
+    converged: bool
+    accuracy: float | None
+    separated: bool
+    stopped: Stopped
+    limit_direction: Point
+    kkt_point: Point
+    polish_distance: float | None
+    polish: dict[str, Any] | None
+    limit: dict[str, Any] | None
+    certification: Certification | None
+    certification_reason: str | None
+    monotone_margin: bool | None
+    trajectory: list[Sample]
+    events: list[FlowEvent] = []
+    versions: dict[str, str]
+    timings: dict[str, float]
+
+
 class Example(ResponseModel):
     """A construction of the paper; ``request`` is ready to POST to /v1/certify."""
 

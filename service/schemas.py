@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FailFast, Field, InstanceOf, WithJsonSchema
 
+from solvers.flow import FlowSettings
 from solvers.network.specification import NetworkSpec
 from solvers.options import Options
 
@@ -70,6 +71,40 @@ class SolveRequest(RequestModel):
         min_length=1, max_length=MAX_LAYERS, description="One entry per layer, in order."
     )
     options: Options = Options()
+
+    @property
+    def point(self) -> tuple[str, list[np.ndarray[Any, Any]]]:
+        """The field that holds a point in parameter space, and its arrays."""
+        return "parameters", self.parameters
+
+
+class FlowRequest(FlowSettings):
+    """A network, a data set and where gradient flow starts, with how it is followed.
+
+    The network may have a skip connection or biases; parameters of these follow the layers'.
+    """
+
+    name: str | None = Field(None, max_length=MAX_NAME, description="A label of your own.")
+    network: NetworkSpec
+    dataset: Dataset
+    initial_parameters: Annotated[list[LayerParameters], FailFast()] = Field(
+        min_length=1,
+        max_length=MAX_LAYERS,
+        description="One entry per layer, in order; then skip connection and biases.",
+    )
+    options: Options = Options()
+
+    @property
+    def point(self) -> tuple[str, list[np.ndarray[Any, Any]]]:
+        """The field that holds a point in parameter space, and its arrays."""
+        return "initial_parameters", self.initial_parameters
+
+    def settings(self) -> dict[str, Any]:
+        """How the flow is followed."""
+        return self.model_dump(include=set(FlowSettings.model_fields))
+
+
+AnyRequest = SolveRequest | FlowRequest
 
 
 class VerifyRequest(RequestModel):

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-ID = re.compile(r"cert_[0-9a-f]{64}")
+ID = re.compile(r"(cert|flow)_[0-9a-f]{64}")
 ARRAY_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 

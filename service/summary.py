@@ -18,6 +18,9 @@ _ROWS = (
 def show(body: dict[str, Any]) -> None:
     """Print the verdict, then each question with its answer and numbers."""
     console = Console(highlight=False)
+    if "trajectory" in body:
+        _show_flow(console, body)
+        return
     if body.get("name"):
         console.print(Text(body["name"], style="bold"))
     if "verdict" in body:
@@ -25,6 +28,28 @@ def show(body: dict[str, Any]) -> None:
         console.print(Text(body["summary"]))
     console.print(_table(body))
     console.print(Text(body["id"], style="dim"))
+
+
+def _show_flow(console: Console, body: dict[str, Any]) -> None:
+    """Print the first and last points of a curve, then the verdict on its limit."""
+    console.print(Text(body["summary"]))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "log time", "log norm", "log loss", "normalized margin"):
+        table.add_column(heading)
+    names = ("log_time", "log_norm", "log_loss", "normalized_margin")
+    ends = body["trajectory"][:1] + body["trajectory"][1:][-1:]
+    for label, sample in zip(("start", "end"), ends, strict=False):
+        table.add_row(label, *("-" if sample[n] is None else _short(sample[n]) for n in names))
+    console.print(table)
+    accuracy = "-" if body["accuracy"] is None else _short(body["accuracy"])
+    monotone = {True: "yes", False: "no", None: "-"}[body["monotone_margin"]]
+    console.print(Text(f"stopped: {body['stopped']['detail']}; accuracy {accuracy}"))
+    console.print(Text(f"normalized margin monotone: {monotone}"))
+    console.print(Text(body["id"], style="dim"))
+    if body["certification"] is None:
+        console.print(Text(f"not certified: {body['certification_reason']}"))
+    else:
+        show(body["certification"])
 
 
 def _table(body: dict[str, Any]) -> Table:

@@ -6,6 +6,8 @@ import orjson
 
 from service.work import Answer, Task
 from solvers.answer import identified, nothing_known
+from solvers.flow.result import identified as identified_flow
+from solvers.flow.result import nothing_followed
 from solvers.options import Options
 
 PLACEHOLDER = b"{id}"
@@ -24,6 +26,8 @@ def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
     just that.
     """
     detail = _DETAILS[limit].format(task=task)
+    if task.question == "flow":
+        return _flow_cut_short(task, report, detail)
     if report is None:
         options = Options.model_validate(task.options)
         certify = task.question == "certify"
@@ -38,4 +42,15 @@ def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
     body["termination"] = {"reason": "limit", "limit": limit, "detail": detail}
     del body["id"]
     finished = identified(body)
+    return Answer(finished["id"], orjson.dumps(finished), report.arrays)
+
+
+def _flow_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
+    """What was known of the flow: the curve, without what would have followed."""
+    if report is None:
+        empty = nothing_followed(task.name, detail)
+        return Answer(empty["id"], orjson.dumps(empty))
+    body = orjson.loads(report.body.replace(report.identity.encode(), PLACEHOLDER))
+    del body["id"]
+    finished = identified_flow({**body, "certification_reason": detail})
     return Answer(finished["id"], orjson.dumps(finished), report.arrays)

@@ -22,11 +22,11 @@ import numpy as np
 import orjson
 
 from service.process_limits import die_with_parent, memory_limit
-from service.schemas import SolveRequest
+from service.schemas import FlowRequest, SolveRequest
 from service.store import CertificateStore
 from solvers.errors import FieldError, InputError, UnsupportedNetworkError
 
-Question = Literal["certify", "kkt"]
+Question = Literal["certify", "kkt", "flow"]
 
 WRITE_AFTER = 0.05
 """Seconds from which on every report is written at once: native code may never return."""
@@ -63,20 +63,22 @@ class Task:
     name: str | None
     time_limit: float
     max_memory_mb: int
+    flow: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, question: Question, request: SolveRequest) -> Task:
+    def of(cls, question: Question, request: SolveRequest | FlowRequest) -> Task:
         """The task of a checked request."""
         return cls(
             question=question,
             network=request.network.model_dump(exclude_unset=True),
             x=request.dataset.x,
             y=request.dataset.y,
-            parameters=request.parameters,
+            parameters=request.point[1],
             options=request.options.model_dump(),
             name=request.name,
             time_limit=request.options.time_limit,
             max_memory_mb=request.options.max_memory_mb,
+            flow=request.settings() if isinstance(request, FlowRequest) else {},
         )
 
 
@@ -146,6 +148,8 @@ def solve(task: Task, report: Report) -> Result:
     """Ask the library; imported here so that the HTTP process need not load it."""
     import solvers
 
+    if task.question == "flow":
+        return _follow(task, report)
     function = solvers.certify if task.question == "certify" else solvers.kkt
     dataset = {"x": task.x, "y": task.y}
     result: Result = function(
@@ -157,6 +161,20 @@ def solve(task: Task, report: Report) -> Result:
         **task.options,
     )
     return result
+
+
+def _follow(task: Task, report: Report) -> Result:
+    from solvers.flow import gradient_flow
+
+    return gradient_flow(
+        dict(task.network),
+        {"x": task.x, "y": task.y},
+        task.parameters,
+        name=task.name,
+        options=task.options,
+        report=report,
+        **task.flow,
+    )
 
 
 def render(result: Result) -> Answer:
@@ -176,7 +194,7 @@ def npy_bytes(array: np.ndarray[Any, Any]) -> bytes:
 def start_worker() -> None:
     """Make a new process ready: it dies with the service and has the solvers loaded."""
     die_with_parent()
-    import solvers  # noqa: F401
+    import solvers.flow  # noqa: F401
 
 
 def ready() -> bool:

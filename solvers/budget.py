@@ -7,6 +7,7 @@ what was established before and answers ``unknown`` for the rest.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from solvers.errors import BudgetExceeded
 
 Progress = Callable[[Mapping[str, float]], None]
+
+_TELL_AFTER = 0.1
+"""Seconds between two reports of one search."""
 
 
 def _never() -> bool:
@@ -31,7 +35,7 @@ class Budget:
     ``time_limit`` is in seconds from creation; ``max_patterns`` counts activation patterns (sign
     cells) examined, ``max_nodes`` search nodes; ``max_memory_mb`` bounds any single array a solver
     allocates (the process limit is the caller's). ``cancelled`` is polled; ``progress`` receives
-    numbers such as ``{"bound": ..., "incumbent": ..., "nodes": ...}``.
+    numbers such as ``{"bound": ..., "incumbent": ..., "nodes": ...}``, objectives times ``unit``.
     """
 
     time_limit: float = 10.0
@@ -42,16 +46,31 @@ class Budget:
     progress: Progress = _silent
     patterns: int = 0
     nodes: int = 0
+    unit: float = 1.0
     started: float = field(default_factory=time.monotonic)
+    _told: float = -math.inf
 
     @property
     def remaining(self) -> float:
         """Seconds left (may be negative)."""
         return self.started + self.time_limit - time.monotonic()
 
-    def part(self, share: float) -> Budget:
-        """The same budget with only this share of the remaining time; its counts are its own."""
-        return replace(self, time_limit=self.time_limit - (1.0 - share) * self.remaining)
+    def part(self, share: float, *, unit: float = 1.0) -> Budget:
+        """The same budget with only this share of the remaining time; its counts are its own.
+
+        Objectives that it tells are multiples of ``unit``.
+        """
+        limit = self.time_limit - (1.0 - share) * self.remaining
+        return replace(self, time_limit=limit, unit=self.unit * unit)
+
+    def tell(self, bound: float, incumbent: float) -> None:
+        """Report how far a search has come: what it has proved, and the best point it knows."""
+        now = time.monotonic()
+        if now - self._told < _TELL_AFTER:
+            return
+        self._told = now
+        numbers = {"bound": bound * self.unit, "incumbent": incumbent * self.unit}
+        self.progress({**numbers, "nodes": self.nodes, "patterns": self.patterns})
 
     def check(self) -> None:
         """Raise :class:`BudgetExceeded` when time is up or the caller has cancelled."""

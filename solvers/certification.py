@@ -251,6 +251,7 @@ def _answer(
     budget = budget or budget_of(options)
     with np.errstate(all="ignore"):
         problem = Problem.build(net, x, y)
+        budget.unit = problem.squared_unit
         placement = place(problem, theta, normalize=options.normalize)
 
         refinement: Refinement | None = None

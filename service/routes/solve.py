@@ -1,4 +1,4 @@
-"""POST /v1/certify and POST /v1/kkt."""
+"""POST /v1/certify, POST /v1/kkt and POST /v1/flow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from service.body import receive_request
 from service.disconnect import unless_disconnected
-from service.openapi import problem_responses, request_body
-from service.responses import Certification, KktAnswer
+from service.openapi import FLOW_EXAMPLE, problem_responses, request_body
+from service.reading import Request as Model
+from service.responses import Certification, FlowAnswer, KktAnswer
+from service.schemas import FlowRequest, SolveRequest
 from service.work import Question, Task
 
 router = APIRouter(tags=["certificates"])
@@ -19,9 +21,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = problem_responses(
 )
 
 
-async def _answer(request: Request, question: Question) -> Response:
+async def _answer(request: Request, question: Question, model: type[Model]) -> Response:
     state = request.app.state
-    checked = await receive_request(request, state.settings)
+    checked = await receive_request(request, state.settings, model)
     body = await unless_disconnected(request, state.runner.run(Task.of(question, checked)))
     return Response(body, media_type="application/json")
 
@@ -35,7 +37,7 @@ async def _answer(request: Request, question: Question) -> Response:
 )
 async def certify(request: Request) -> Response:
     """Always 200 with what was established within the budget: a verdict is not an error."""
-    return await _answer(request, "certify")
+    return await _answer(request, "certify", SolveRequest)
 
 
 @router.post(
@@ -47,4 +49,16 @@ async def certify(request: Request) -> Response:
 )
 async def kkt(request: Request) -> Response:
     """The multipliers and residuals of a point; takes the same request as certify."""
-    return await _answer(request, "kkt")
+    return await _answer(request, "kkt", SolveRequest)
+
+
+@router.post(
+    "/v1/flow",
+    summary="Follow gradient flow (or descent) from a start, and certify what it tends to",
+    response_model=FlowAnswer,
+    responses=_PROBLEMS,
+    openapi_extra=request_body("FlowRequest", FLOW_EXAMPLE),
+)
+async def flow(request: Request) -> Response:
+    """The trajectory, the limit direction, the KKT point and its verdict."""
+    return await _answer(request, "flow", FlowRequest)

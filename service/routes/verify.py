@@ -22,7 +22,7 @@ router = APIRouter(tags=["certificates"])
     summary="Check a certificate in exact arithmetic",
     response_model=VerificationReport,
     responses=problem_responses(400, 401, 408, 413, 415, 422, 500, 503),
-    openapi_extra=request_body("VerifyRequest", example=False),
+    openapi_extra=request_body("VerifyRequest", example=None),
 )
 async def verify(request: Request) -> Response:
     """Always 200 for well-formed JSON: a malformed certificate is not valid, not an error."""

@@ -201,6 +201,7 @@ def branch_and_bound(
         nodes += 1
         try:
             budget.spend_nodes()
+            budget.tell(min(parent.bound, search.target), search.target)
             found, children = search.explore(node, hints.weights if nodes == 1 else ())
         except BudgetExceeded as stop:
             stopped = stop

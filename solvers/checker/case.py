@@ -89,7 +89,8 @@ class Case:
 
     def require_feasible(self, theta: Theta, where: str) -> None:
         """Reject unless every margin is at least 1."""
-        for i, margin in enumerate(self.margins_of(theta)):
+        margins = self.margins if theta is self.theta else self.margins_of(theta)
+        for i, margin in enumerate(margins):
             require(margin >= 1, "margin", f"of example {i + 1} at {where}", margin, 1)
 
     def point(self, values: Sequence[Fraction], where: str) -> Theta:

@@ -119,7 +119,7 @@ class Matrix:
 
 def vector(values: Iterable[Fraction | int]) -> Vector:
     """Fractions, each a dyadic number, as one vector."""
-    whole, exponent = scaled([Fraction(v) for v in values])
+    whole, exponent = scaled([v if type(v) is Fraction else Fraction(v) for v in values])
     return Vector(tuple(whole), exponent)
 
 

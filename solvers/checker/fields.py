@@ -103,10 +103,11 @@ def integer(value: Any, least: int, most: int | None, where: str) -> int:
 
 def number(value: Any, where: str, least: Fraction | int | None = None) -> Fraction:
     """A finite double as the fraction that it is; booleans and strings are none."""
-    if type(value) is int:
+    kind = type(value)
+    if kind is int:
         value = nearest_double(f"{value}.0") if abs(value) > 2**53 else Fraction(value)
-    require(isinstance(value, Fraction), "number", f"{where} is no number")
-    found = Fraction(value)
+    require(kind is int or kind is Fraction, "number", f"{where} is no number")
+    found: Fraction = value
     if least is not None:
         require(found >= least, "sign", f"{where} is below {least}")
     return found

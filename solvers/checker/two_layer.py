@@ -43,6 +43,11 @@ def neurons(network: Network) -> list[Neuron]:
     ]
 
 
+def connected(network: Network) -> list[Neuron]:
+    """The neurons that have an output weight: others change nothing, and have no lower norm."""
+    return [neuron for neuron in neurons(network) if neuron.output is not None]
+
+
 def seen(case: Case, found: Sequence[Neuron]) -> dict[tuple[int, ...], Matrix]:
     """For each set of inputs that some neuron sees: the examples restricted to it."""
     kinds = {neuron.inputs for neuron in found}

@@ -121,6 +121,7 @@ def least_power_sum(
             if not tree.heap:
                 break
             budget.spend_nodes()
+            budget.tell(min(tree.heap[0][0], search.target), search.target)
             nodes += 1
             tree.step(search)
     except BudgetExceeded:

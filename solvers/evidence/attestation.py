@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from solvers.budget import Budget
 from solvers.certificate import (
@@ -27,6 +28,7 @@ from solvers.certificate import (
 from solvers.checker import DEFAULT_LIMIT, Report, check
 from solvers.evidence.document import certificate, written
 from solvers.evidence.units import Json
+from solvers.exact import float_above
 from solvers.findings import (
     Answer,
     GlobalFinding,
@@ -38,6 +40,7 @@ from solvers.findings import (
 from solvers.options import Options
 from solvers.pipeline import Progress
 from solvers.placing import Placement
+from solvers.problem import Point, exact_half_square
 
 _PER_SECOND = 3_000_000
 """Multiplications that the checker is trusted to do in a second."""
@@ -143,14 +146,45 @@ def _keeping(progress: Progress, kept: set[int], why: str) -> Progress:
         left.local = _local(left.local, kept, why)
     if left.global_ is not None:
         left.global_ = _global(left.global_, kept, why)
+    if left.local is not None and left.global_ is not None:
+        whole = left.point.exact_objective
+        left.local, left.global_ = _closed(left.local, left.global_, whole)
     if left.layers is not None:
-        left.layers = tuple(
-            LayerFinding(f.layer, _local(f.local, kept, why), _global(f.global_, kept, why))
-            for f in left.layers
-        )
+        left.layers = tuple(_layer(left.point, f, kept, why) for f in left.layers)
     if left.predictor is not None and not _all_kept(left.predictor.claims, kept):
         left.predictor = _predictor(left.predictor, kept, why)
     return left
+
+
+def _layer(point: Point, finding: LayerFinding, kept: set[int], why: str) -> LayerFinding:
+    part = point.problem.network.slices[finding.layer - 1]
+    local, global_ = _local(finding.local, kept, why), _global(finding.global_, kept, why)
+    objective = exact_half_square(point.theta[part])
+    return LayerFinding(finding.layer, *_closed(local, global_, objective))
+
+
+def _closed(
+    local: LocalFinding, global_: GlobalFinding, objective: Fraction
+) -> tuple[LocalFinding, GlobalFinding]:
+    """A global optimum is a local one; a point that is no local optimum is no global one."""
+    if global_.answer is Answer.YES and local.answer is Answer.UNKNOWN:
+        assert global_.lower_bound is not None
+        slack = max(0.0, float_above(objective - Fraction(global_.lower_bound)))
+        reason = "the point is a global optimum within the gap tolerance"
+        local = LocalFinding(
+            Answer.YES, "global", slack=slack, reason=reason, claims=global_.claims
+        )
+    if local.answer is Answer.NO and global_.answer is Answer.UNKNOWN:
+        best = min(local.witness, key=lambda point: point.objective)
+        global_ = replace(
+            global_,
+            answer=Answer.NO,
+            method="better_point",
+            better=best,
+            reason="not even a local optimum",
+            claims=(*global_.claims, *local.claims),
+        )
+    return local, global_
 
 
 def _all_kept(claims: Sequence[Claim], kept: set[int]) -> bool:

@@ -15,6 +15,8 @@ from solvers.optimality.weighted_margin import is_small, spread_factor
 from solvers.problem import Problem
 
 _ROOM = 2.0**-50
+_NOTHING = 2.0**-30
+"""What a neuron that earns nothing is said to earn, relative to the others."""
 
 
 def weighted_margin(claim: GlobalLowerBound, problem: Problem) -> Json | None:
@@ -32,8 +34,9 @@ def _with_neurons(found: Json, claim: GlobalLowerBound) -> Json | None:
     """For each kind of neuron and output sign: a scale at which it earns at most 1."""
     proofs = []
     groups = groupby(claim.leaves, key=lambda leaf: (leaf.neuron, leaf.output_sign))
+    least = _NOTHING * max(claim.earned)
     for earned, (_, group) in zip(claim.earned, groups, strict=True):
-        scale = (1.0 - _ROOM) / earned
+        scale = (1.0 - _ROOM) / max(earned, least)
         leaves = [
             NeuronLeaf(leaf.neuron, leaf.output_sign, leaf.signs, leaf.slopes, scale * leaf.beta)
             for leaf in group

@@ -51,7 +51,7 @@ def shared_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
     if parts is None or not _small(parts, problem.examples, linear=network.is_linear):
         case.tried.append("no branching over shared weights: the net is too large for that method")
         return []
-    own = budget.part(_SHARE)
+    own = budget.part(_SHARE, unit=unit)
     found = branch_and_bound(
         parts,
         problem.examples,

@@ -81,16 +81,18 @@ def _searched(
         for v in views
     ]
     limits = Limits(_MAX_NODES, _RESERVE * case.budget.remaining)
+    own = case.budget.part(1.0, unit=unit)
     found = branch_and_bound(
         data,
         root,
-        case.budget,
+        own,
         target=point.objective / unit,
         tolerance=0.5 * allowed,
         limits=limits,
         hints=Hints([case.kkt.multipliers / unit], patterns),
         stop_at_better=True,
     )
+    case.budget.nodes = own.nodes
     if found.stopped is not None and found.best is None:
         raise found.stopped
     return found

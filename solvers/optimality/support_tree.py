@@ -48,7 +48,7 @@ def support_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         case.tried.append("no branching over supports: the net is too large for that method")
         return []
     least = min([case.point.objective, *(point.objective for point in known)])
-    own = budget.part(_SHARE)
+    own = budget.part(_SHARE, unit=depth / 2.0)
     found = least_power_sum(
         features,
         own,

@@ -74,7 +74,7 @@ def _searched(case: Case, layers: TwoLayer, target: float, unit: float) -> Found
         for index, group in enumerate(layers.groups)
         for _ in group.neurons
     )
-    own = budget.part(_SHARE)
+    own = budget.part(_SHARE, unit=unit)
     found = branch_and_bound(
         data,
         root,

@@ -135,6 +135,7 @@ def branch_and_bound(
         while heap and nodes < max_nodes:
             _, _, node, parent = heap[0]
             budget.spend_nodes()
+            budget.tell(min(parent.bound, candidates.target), candidates.target)
             nodes += 1
             leaf, split = search.explore(node)
             heapq.heappop(heap)

@@ -132,10 +132,4 @@ class _Watch(pyscipopt.Eventhdlr):
         scip = self.model
         if self._budget.cancelled():
             scip.interruptSolve()
-        self._budget.progress(
-            {
-                "bound": scip.getDualbound() * self._square,
-                "incumbent": scip.getPrimalbound() * self._square,
-                "nodes": float(scip.getNTotalNodes()),
-            }
-        )
+        self._budget.tell(scip.getDualbound() * self._square, scip.getPrimalbound() * self._square)

@@ -13,7 +13,7 @@ import pytest
 import solvers.checker
 from solvers import certify
 from solvers.examples import EXAMPLES
-from tests.checker.forging import Json, certificate
+from tests.checker.forging import Json, certificate, stated
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +76,7 @@ def test_the_statement_is_compared(tmp_path: Path, answer: Json) -> None:
 def test_a_rejection_names_claim_condition_and_numbers(tmp_path: Path) -> None:
     program = launch("folder", tmp_path)
     found = certificate(EXAMPLES["theorem-3.2"].request)
-    found["statement"]["claims"][3]["value"] = 1.9
+    stated(found, "better_point")["value"] = 1.9
     (tmp_path / "forged.json").write_text(json.dumps(found), encoding="utf-8")
     done = run(tmp_path, program, "forged.json")
     assert done.returncode == 1

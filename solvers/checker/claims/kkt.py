@@ -45,7 +45,7 @@ class Fit:
 def read_fit(case: Case, theta: Theta, kink: Fraction, evidence: Object) -> Fit:
     """How the ``columns`` of some evidence fit a point."""
     residual, pairing = theta, Fraction(0)
-    margins = case.margins_of(theta)
+    margins = case.margins if theta is case.theta else case.margins_of(theta)
     known: dict[int, Kinks] = {}
     for column in evidence.objects("columns"):
         example = column.integer("example", 1, case.problem.examples) - 1

@@ -7,7 +7,8 @@ For alpha >= 0 with ||sum_i alpha_i y_i A_ij x_ij|| <= 1 for every neuron j,
 
 Linear nets have A = 1 everywhere, and the bound is global. ReLU nets have the pattern A of the
 center on a ball where no pre-activation changes its sign: <w_j, x_ij>^2 >= r^2 ||x_ij||^2 for
-every neuron and example (where x_ij = 0 the pre-activation is 0 for all weights).
+every neuron and example (where x_ij = 0 the pre-activation is 0 for all weights). Neurons without
+an output weight do not count.
 """
 
 from fractions import Fraction
@@ -17,7 +18,7 @@ from ..errors import require
 from ..exact import vector
 from ..fields import Object
 from ..network import Theta
-from ..two_layer import neurons, seen
+from ..two_layer import connected, seen
 
 
 def group_norm_dual(case: Case, evidence: Object) -> Fraction:
@@ -25,7 +26,7 @@ def group_norm_dual(case: Case, evidence: Object) -> Fraction:
     require(not case.network.relu, "kind of network", "the rule is for linear nets")
     alpha = evidence.numbers("alpha", case.problem.examples, 0)
     signed = vector(a * y for a, y in zip(alpha, case.problem.y, strict=True))
-    for x in seen(case, neurons(case.network)).values():
+    for x in seen(case, connected(case.network)).values():
         case.work.spend(case.problem.examples * x.width)
         require(x.combined(signed).square() <= 1, "dual norm", "a neuron earns more than 1")
     return sum(alpha, Fraction(0))
@@ -37,7 +38,7 @@ def frozen_pattern_dual(case: Case, center: Theta, radius: Fraction, evidence: O
     problem = case.problem
     alpha = evidence.numbers("alpha", problem.examples, 0)
     signed = vector(a * y for a, y in zip(alpha, problem.y, strict=True))
-    found = neurons(case.network)
+    found = connected(case.network)
     views = seen(case, found)
     norms = {
         inputs: [x.row(i).square() for i in range(problem.examples)] for inputs, x in views.items()
@@ -48,7 +49,11 @@ def frozen_pattern_dual(case: Case, center: Theta, radius: Fraction, evidence: O
         z = x.applied(neuron.w(center)).fractions()
         room = zip(z, norms[neuron.inputs], strict=True)
         fixed = all(value**2 >= radius**2 * norm for value, norm in room)
-        require(fixed, "fixed signs", f"a sign of neuron {j + 1} can change within the radius")
+        require(
+            fixed,
+            "fixed signs",
+            f"a sign of neuron {j + 1} with an output can change within the radius",
+        )
         earned = x.combined(signed.masked([value > 0 for value in z]))
         require(earned.square() <= 1, "dual norm", f"neuron {j + 1} earns more than 1")
     return sum(alpha, Fraction(0))

@@ -1,0 +1,33 @@
+"""``margincert tables``: the paper's tables with a progress bar."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from solvers.tables import CELLS, CellOutcome, reproduce
+from solvers.tables.reproduce import DECIDED, Outcome
+
+
+def outcomes(instances: int, seed: int, jobs: int | None) -> list[CellOutcome]:
+    """Every cell; the bar, on standard error, counts the instances that count."""
+    total = sum(instances if hasattr(p, "draws") else 1 for c in CELLS for p in c.shown_by)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        task = progress.add_task("tables", total=total)
+
+        def tell(place: int, part: int, outcome: Outcome) -> None:
+            cell = CELLS[place]
+            progress.update(task, description=f"Table {cell.table}, {cell.row}, {cell.column}")
+            progress.advance(task, 1 if outcome in DECIDED else 0)
+
+        workers = jobs or os.cpu_count() or 1
+        return list(reproduce(instances, seed, jobs=workers, progress=tell))
