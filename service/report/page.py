@@ -72,12 +72,9 @@ def _pictures(answer: Mapping[str, Any], load: Load) -> dict[str, Any]:
 
 
 def _network(answer: Mapping[str, Any]) -> str | None:
-    """The certified network as JSON, where the answer has a certificate; long ones are cut."""
+    """The certified network in words, where the answer has a certificate."""
     certificate = answer.get("certificate")
-    if not certificate:
-        return None
-    text = orjson.dumps(certificate["statement"]["problem"]["network"]).decode()
-    return text if len(text) <= 400 else f"{text[:400]} …"
+    return None if not certificate else words.network(certificate["statement"]["problem"]["network"])
 
 
 def _kinks(answer: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
+MOST_OF_A_NETWORK = 400
+
 VERDICTS: Mapping[str, str] = {
     "infeasible": "Infeasible",
     "not_kkt": "Not a KKT point",
@@ -85,3 +89,18 @@ def _kind(said: Mapping[str, Any]) -> str:
 def method(name: str | None) -> str | None:
     """A method's name in words."""
     return None if name is None else METHODS.get(name, name.replace("_", " "))
+
+
+def network(found: Mapping[str, Any]) -> str:
+    """A network in words; one that is listed layer by layer as JSON, cut where it is long."""
+    activation = {"relu": "ReLU"}.get(found["activation"], found["activation"])
+    match found["type"]:
+        case "fully_connected":
+            text = f"fully connected {'-'.join(map(str, found['widths']))}, {activation}"
+        case "diagonal":
+            text = f"diagonal, {found['dimension']} inputs, depth {found['depth']}, {activation}"
+        case _:
+            text = orjson.dumps(dict(found)).decode()
+    bias = ", biases in the first layer" if found.get("first_layer_bias") else ""
+    text = text if text.startswith("{") else text + bias
+    return text if len(text) <= MOST_OF_A_NETWORK else f"{text[:MOST_OF_A_NETWORK]} …"
