@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from service import __version__, errors, openapi
 from service.middleware import RequestFrame
-from service.routes import certificates, docs, examples, operations, solve, verify
+from service.routes import certificates, docs, examples, operations, solve, start, verify
 from service.runner import PoolRunner, Runner
 from service.settings import Settings
 from service.store import CertificateStore
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None, runner: Runner | None = None) -
     app.state.ready = False
     app.add_middleware(RequestFrame, settings=settings)
     errors.install(app)
-    for module in (solve, verify, certificates, examples, operations, docs):
+    for module in (solve, verify, certificates, examples, operations, docs, start):
         app.include_router(module.router)
     openapi.install(app)
     return app

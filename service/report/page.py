@@ -74,7 +74,9 @@ def _pictures(answer: Mapping[str, Any], load: Load) -> dict[str, Any]:
 def _network(answer: Mapping[str, Any]) -> str | None:
     """The certified network in words, where the answer has a certificate."""
     certificate = answer.get("certificate")
-    return None if not certificate else words.network(certificate["statement"]["problem"]["network"])
+    return (
+        None if not certificate else words.network(certificate["statement"]["problem"]["network"])
+    )
 
 
 def _kinks(answer: Mapping[str, Any]) -> dict[str, Any] | None:
