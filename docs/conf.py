@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from generated import http_interface, methods  # noqa: E402
+
 from service import __version__  # noqa: E402
 
 project = "margincert"
@@ -14,6 +15,7 @@ author = "The margincert authors"
 version = release = __version__
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
+suppress_warnings = ["misc.highlighting_failure"]  # JSON that is shown with ... in it
 html_theme = "furo"
 html_title = f"margincert {release}"
 myst_heading_anchors = 3

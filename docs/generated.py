@@ -1,4 +1,4 @@
-"""The parts of the documentation that are read from the sources: the HTTP interface, the methods."""
+"""What the documentation reads from the sources: the HTTP interface and the methods."""
 
 import inspect
 import json
