@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick mutate slow check format checker openapi bench bench-programs bench-width bench-diagonal bench-multipliers bench-share bench-check bench-jobs requirements clean
+.PHONY: serve test quick mutate slow check format checker openapi docs bench bench-programs bench-width bench-diagonal bench-multipliers bench-share bench-check bench-jobs requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -63,6 +63,9 @@ checker:  ## one file that checks certificates with Python alone
 
 openapi: $(VENV)/.installed  ## regenerate the committed document
 	$(BIN)/python -m service.openapi openapi/openapi.json
+
+docs: $(VENV)/.installed-dev  ## docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed-dev  ## small certifications against a trivial POST
 	$(BIN)/python -m benchmarks.http_floor

@@ -15,7 +15,17 @@ from service.jobs.queue import JobQueue
 from service.jobs.worker import SOLVER, Worker
 from service.metrics import Metrics
 from service.middleware import RequestFrame
-from service.routes import batches, certificates, docs, examples, jobs, operations, solve, verify
+from service.routes import (
+    batches,
+    certificates,
+    docs,
+    examples,
+    jobs,
+    operations,
+    solve,
+    start,
+    verify,
+)
 from service.runner import PoolRunner, Runner
 from service.settings import Settings
 from service.storage.answers import AnswerStore
@@ -45,7 +55,17 @@ def create_app(
     app.state.ready = False
     app.add_middleware(RequestFrame, settings=settings, observe=app.state.metrics.observe)
     errors.install(app)
-    for module in (solve, verify, jobs, batches, certificates, examples, operations, docs):
+    for module in (
+        solve,
+        verify,
+        jobs,
+        batches,
+        certificates,
+        examples,
+        operations,
+        docs,
+        start,
+    ):
         app.include_router(module.router)
     openapi.install(app)
     return app

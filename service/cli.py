@@ -1,4 +1,4 @@
-"""The console script: serve, worker, migrate, batch, certify, kkt, import, check, flow, tables.
+"""The console script: serve, worker, migrate, batch, certify, kkt, import, check, report, ...
 
 Exit codes: 0 answered (whatever the verdict), 1 error (check: not valid), 2 wrong usage; of batch
 also 3, some answers are inconclusive. Heavy modules are imported by the commands that need them.
@@ -232,6 +232,31 @@ def import_(
         _show(bodies[0], as_json)
     else:
         _print_several(bodies, residual_table, as_json)
+
+
+@app.command()
+def report(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="An answer (certify --json); - reads stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write; default: FILE.html.")
+    ] = None,
+) -> None:
+    """Write the page of an answer: one self-contained HTML file."""
+    from service.problems import Problem
+    from service.report.file import page_of
+
+    try:
+        page = page_of(_read(file))
+    except Problem as problem:
+        _fail(problem.detail)
+    target = out or Path("report.html" if file == "-" else file).with_suffix(".html")
+    try:
+        target.write_bytes(page)
+    except OSError as error:
+        _fail(f"{target}: {error.strerror}")
+    typer.echo(target)
 
 
 @app.command()

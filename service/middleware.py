@@ -17,7 +17,17 @@ from service.logs import get_logger
 from service.problems import Kinds, Problem
 from service.settings import Settings
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/docs",
+        "/healthz",
+        "/openapi.json",
+        "/readyz",
+        "/static/index.css",
+        "/static/index.js",
+    }
+)
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PORT = re.compile(r":\d{1,5}\Z")
 _log = get_logger()

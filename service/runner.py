@@ -9,10 +9,11 @@ import asyncio
 import shutil
 import tempfile
 import time
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pebble import ProcessExpired
 
@@ -20,10 +21,13 @@ from service import work
 from service.admission import Admission
 from service.pool import WarmPool
 from service.problems import Kinds, Problem
+from service.report.stored import stored_page
 from service.settings import Settings
 from service.unfinished import cut_short
 from service.verification import Verification, out_of_time, verify
 from service.work import Answer, Outcome, Task
+
+T = TypeVar("T")
 
 
 class Runner(Protocol):
@@ -40,6 +44,9 @@ class Runner(Protocol):
 
     async def verify(self, request: Verification) -> bytes:
         """The report about a certificate."""
+
+    async def page(self, identity: str) -> bytes | None:
+        """The page of a stored answer, or None where no such answer is stored."""
 
 
 class CrashError(Exception):
@@ -84,11 +91,16 @@ class PoolRunner:
         async with self._admission.slot():
             future = self._pool.submit(limit, verify, request, self._settings.max_check_work)
             try:
-                return await asyncio.wrap_future(future)
+                return await _result(future)
             except TimeoutError:
                 return out_of_time(limit)
-            except ProcessExpired as error:
-                raise CrashError(f"a worker ended with exit code {error.exitcode}") from error
+
+    async def page(self, identity: str) -> bytes | None:
+        """The page of a stored answer, rendered by a worker."""
+        limit = self._settings.max_time_limit
+        async with self._admission.slot():
+            future = self._pool.submit(limit, stored_page, self._settings.place(), identity)
+            return await _result(future)
 
     async def _outcome(self, task: Task, report_file: Path) -> Outcome:
         started = time.monotonic()
@@ -107,15 +119,20 @@ class PoolRunner:
     async def _submit(self, task: Task, report_file: Path) -> Outcome:
         timeout = task.time_limit + self._settings.kill_after
         place = self._settings.place()
-        future = self._pool.submit(timeout, work.run, task, self._solver, place, report_file)
-        try:
-            return await asyncio.wrap_future(future)
-        except ProcessExpired as error:
-            raise CrashError(f"a worker ended with exit code {error.exitcode}") from error
+        return await _result(
+            self._pool.submit(timeout, work.run, task, self._solver, place, report_file)
+        )
 
     async def _last_report(self, task: Task, report: Answer | None, limit: str) -> Outcome:
         answer = cut_short(task, report, limit)
         return await asyncio.to_thread(work.keep, answer, self._settings.place())
+
+
+async def _result(future: Future[T]) -> T:
+    try:
+        return await asyncio.wrap_future(future)
+    except ProcessExpired as error:
+        raise CrashError(f"a worker ended with exit code {error.exitcode}") from error
 
 
 def _body(outcome: Outcome) -> bytes:

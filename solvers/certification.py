@@ -30,6 +30,7 @@ from solvers.evidence import Attestation, attested
 from solvers.findings import Answer, GlobalFinding, LayerFinding, LocalFinding, Verdict
 from solvers.kinks import has_zero_input, has_zero_neuron
 from solvers.network import Network
+from solvers.notebook import html
 from solvers.options import Options
 from solvers.pipeline import Progress, close_under_implication, run
 from solvers.placing import Placement, place
@@ -97,6 +98,10 @@ class Certification:
     def to_dict(self) -> Json:
         """The answer in plain JSON types, with its ``id``."""
         return self._body
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows the answer."""
+        return html(self.to_dict())
 
     def attested(self, budget: Budget | None) -> Certification:
         """The answer with its certificate, less what the exact checker does not confirm.

@@ -1,4 +1,4 @@
-"""GET /v1/certificates/{id} and its arrays: what was answered, byte for byte."""
+"""GET /v1/certificates/{id}, its arrays, byte for byte, and its page for people."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from service.openapi import problem_responses
 from service.problems import Kinds, Problem
 from service.responses import Certification
+from service.runner import Runner
 from service.storage.answers import AnswerStore
 
 router = APIRouter(prefix="/v1/certificates", tags=["certificates"])
 Identity = Annotated[str, Path(alias="id", description="cert_ and 64 hexadecimal digits.")]
 _IMMUTABLE = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+_PAGE_HEADERS = {
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def _found(content: bytes | None, what: str) -> bytes:
@@ -51,3 +59,22 @@ async def get_array(request: Request, identity: Identity, name: str) -> Response
     store: AnswerStore = request.app.state.store
     content = _found(await asyncio.to_thread(store.get_array, identity, name), "array")
     return Response(content, media_type="application/octet-stream", headers=_IMMUTABLE)
+
+
+@router.get(
+    "/{id}/report",
+    summary="A page for people",
+    response_class=HTMLResponse,
+    responses={
+        200: {"content": {"text/html": {}}, "description": "One self-contained HTML page."},
+        **problem_responses(401, 404, 503),
+    },
+)
+async def get_report(request: Request, identity: Identity) -> Response:
+    """Verdict, proof, plots, how to check the certificate, tolerances, versions."""
+    state = request.app.state
+    store: AnswerStore = state.store
+    runner: Runner = state.runner
+    stored = await asyncio.to_thread(store.has, identity)
+    page = _found(await runner.page(identity) if stored else None, "answer")
+    return HTMLResponse(page, headers=_PAGE_HEADERS)

@@ -77,3 +77,22 @@ def test_missing_file() -> None:
     done = run("certify", "no-such-file.json")
     assert done.returncode == 1
     assert "no-such-file.json: No such file" in done.stderr
+
+
+def test_report(request_file: Path, tmp_path: Path) -> None:
+    answer = tmp_path / "answer.json"
+    answer.write_text(run("certify", str(request_file), "--json").stdout)
+    done = run("report", str(answer))
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "answer.html"
+    assert done.stdout.strip() == str(page)
+    assert "Not a local optimum" in page.read_text()
+    other = tmp_path / "other.html"
+    assert run("report", str(answer), "--out", str(other)).returncode == 0
+    assert other.read_bytes() == page.read_bytes()
+
+
+def test_report_wants_an_answer(request_file: Path) -> None:
+    done = run("report", str(request_file))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "found a request" in done.stderr

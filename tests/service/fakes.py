@@ -139,3 +139,6 @@ class NoRunner:
 
     async def verify(self, request: Verification) -> bytes:
         raise AssertionError("nothing is checked here")
+
+    async def page(self, identity: str) -> bytes | None:
+        raise AssertionError("nothing is shown here")

@@ -1,0 +1,103 @@
+"""The start page in a real browser: certify an example, read its report, paste a request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solvers.examples import EXAMPLES
+from tests.integration.conftest import Service
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page of the service, and what it logged and asked for."""
+
+    def __init__(self, browser: Any, service: Service, width: int) -> None:
+        self.origin = f"http://127.0.0.1:{service.port}"
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(f"{self.origin}/")
+
+    def check_quiet(self) -> None:
+        """No message on the console, no request to anybody else, no sideways scrolling."""
+        assert self.errors == []
+        assert self.requests
+        own = (f"{self.origin}/", "data:,")
+        assert [url for url in self.requests if not url.startswith(own)] == []
+        width = self.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= self.page.viewport_size["width"]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_theorem_3_2_is_certified_live(
+    browser: Any, service: Service, width: int, tmp_path: Path
+) -> None:
+    visit = Visit(browser, service, width)
+    visit.page.get_by_role("button", name="Certify theorem-3.2").click()
+    answer = visit.page.locator("#answer")
+    answer.get_by_role("heading", name="not local optimum").wait_for()
+    assert "KKT point" in answer.inner_text()
+    visit.check_quiet()
+    visit.page.screenshot(path=tmp_path / f"start-{width}.png", full_page=True)
+    answer.get_by_role("link", name="Open the report").click()
+    visit.page.get_by_role("heading", name="Not a local optimum").wait_for()
+    assert visit.page.locator("svg[role=img]").count() >= 3
+    visit.check_quiet()
+    visit.page.screenshot(path=tmp_path / f"report-{width}.png", full_page=True)
+    visit.page.close()
+
+
+def test_every_certifiable_example_has_a_picture(browser: Any, service: Service) -> None:
+    visit = Visit(browser, service, 1280)
+    names = [name for name, example in EXAMPLES.items() if "verdict" in example.expected]
+    visit.page.get_by_role("button", name=f"Certify {names[-1]}").wait_for()
+    assert visit.page.locator("#examples h3").all_inner_texts() == names
+    assert visit.page.locator("#examples li svg[aria-label]").count() == len(names)
+    visit.page.close()
+
+
+def test_pasted_requests_are_answered_or_refused(browser: Any, service: Service) -> None:
+    visit = Visit(browser, service, 360)
+    answer = visit.page.locator("#answer")
+    request = dict(EXAMPLES["lemma-c.6"].request)
+    hostile = "<img src=x>"
+    visit.page.fill("#request", json.dumps({**request, "name": hostile}))
+    visit.page.locator("#form button").click()
+    answer.get_by_role("heading", name="local optimum").wait_for()
+    assert answer.locator("img").count() == 0
+    visit.check_quiet()
+    visit.page.fill("#request", json.dumps({**request, hostile: 1}))
+    visit.page.locator("#form button").click()
+    answer.get_by_text("unknown field").first.wait_for()
+    assert answer.locator("img").count() == 0
+    visit.page.close()
