@@ -50,7 +50,9 @@ def _call(verb, path, operation):
         f"| {status} | {_cell(answer.get('description', ''))} |"
         for status, answer in sorted(operation["responses"].items())
     ]
-    title = f"### {verb.upper()} {_plain(path)}\n\n{operation.get('summary', '')}."
+    summary = operation.get("summary", "")
+    stop = "" if summary.endswith("?") else "."
+    title = f"### {verb.upper()} {_plain(path)}\n\n{summary}{stop}"
     table = "\n".join(["| status | meaning |", "|---|---|", *rows])
     return f"{title} {_plain(operation.get('description', ''))}\n\n{table}"
 

@@ -64,6 +64,14 @@ class AnswerStore:
         with self._database.read() as connection:
             return connection.scalar(select(answers.c.body).where(answers.c.id == identity))
 
+    def has(self, identity: str) -> bool:
+        """Whether an answer of this id is stored."""
+        if not ID.fullmatch(identity):
+            return False
+        known = select(answers.c.id).where(answers.c.id == identity)
+        with self._database.read() as connection:
+            return self._files.has(identity) or connection.scalar(known) is not None
+
     def get_array(self, identity: str, name: str) -> bytes | None:
         """The bytes of the ``.npy`` file of one array of an answer, or None."""
         if not ID.fullmatch(identity) or not ARRAY_NAME.fullmatch(name):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from solvers.examples import EXAMPLES
-from tests.integration.conftest import Service
+from tests.integration.conftest import Service, running
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
@@ -101,3 +101,19 @@ def test_pasted_requests_are_answered_or_refused(browser: Any, service: Service)
     answer.get_by_text("unknown field").first.wait_for()
     assert answer.locator("img").count() == 0
     visit.page.close()
+
+
+def test_the_report_opens_where_a_key_is_needed(browser: Any, tmp_path: Path) -> None:
+    with running(tmp_path, MARGINCERT_API_KEYS="a-key") as service:
+        visit = Visit(browser, service, 1280)
+        visit.page.get_by_text("Send a valid key").wait_for()
+        visit.errors.clear()  # the browser tells of the 401
+        visit.page.get_by_label("API key").fill("a-key")
+        visit.page.get_by_label("API key").blur()
+        visit.page.get_by_role("button", name="Certify theorem-3.2").click()
+        visit.page.get_by_role("link", name="Open the report").click()
+        heading = visit.page.get_by_role("heading", name="Not a local optimum")
+        heading.wait_for()
+        assert heading.evaluate("node => getComputedStyle(node).marginBottom") == "9.6px"
+        assert visit.errors == []
+        visit.page.close()
