@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-bui
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
 	--no-header --annotation-style line
 
-.PHONY: serve test quick mutate slow check format checker openapi docs bench bench-programs bench-width bench-diagonal bench-multipliers bench-share bench-check bench-jobs requirements clean
+.PHONY: serve test quick mutate slow check format checker openapi docs bench bench-programs bench-width bench-diagonal bench-real bench-share bench-check bench-jobs requirements clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -80,7 +80,7 @@ bench-width: $(VENV)/.installed-dev  ## ten minutes: sign patterns, unlimited wi
 bench-diagonal: $(VENV)/.installed-dev  ## deep diagonal nets, and the global values of the paper
 	$(BIN)/python -m benchmarks.diagonal
 
-bench-multipliers: $(VENV)/.installed-dev  ## multipliers of millions of parameters, side by side with SciPy and torch
+bench-real: $(VENV)/.installed-dev  ## multipliers of millions of parameters, side by side with SciPy and torch
 	$(BIN)/python -m benchmarks.multipliers
 
 bench-share: $(VENV)/.installed-dev  ## minutes: the share decided at KKT points of shared and deep nets

@@ -34,7 +34,9 @@ _EXACT = 5e-16
 """Gains below this, relative to ||h_i|| ||t||, are rounding."""
 
 _PARALLEL = 1e-10
-_PROXIMAL = 1e-12
+_PROXIMAL = (1e-12, 1e-10, 1e-8, 1e-6)
+"""Multiples of the identity, in turn: at small ones rounding can keep the pivoting from ending."""
+
 _TIED = 1e-10
 """Vectors whose gain is this close to zero might carry weight in another minimiser."""
 
@@ -162,14 +164,16 @@ class GramProblem:
         right = (self.target_products - paid)[kept] / self.scale[kept]
         low, start = np.zeros(kept.size), self._free & usable[kept]
         found = block_pivoting(matrix, right, low, start, self.check, usable[kept])
-        if not found.ended:
-            matrix, start = self._proximal(), np.zeros(kept.size, dtype=bool)
+        for shift in _PROXIMAL:
+            if found.ended:
+                break
+            matrix, start = self._proximal(shift), np.zeros(kept.size, dtype=bool)
             found = block_pivoting(matrix, right, low, start, self.check, usable[kept])
         self._free = found.free
         return found, matrix
 
-    def _proximal(self) -> Matrix:
-        return self.unit + _PROXIMAL * np.eye(len(self.unit))
+    def _proximal(self, shift: float) -> Matrix:
+        return self.unit + shift * np.eye(len(self.unit))
 
     def _refined(self, matrix: Matrix, paid: Vector, usable: Mask, start: Pivoted) -> GramFit:
         """Corrections from gains in parameter space while they lessen the dual violation."""

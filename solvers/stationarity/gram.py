@@ -28,6 +28,9 @@ Indices = NDArray[np.int64]
 
 _ROUNDS = 60
 _PRECISE = 1.0 + 1e-9
+_NEARLY = 1.0 + 1e-4
+"""Overspending up to this is mended by small steps of the price; more: rough fits are too rough."""
+
 _CRISP = 1e-7
 """Relative residual below which the fit of the active examples alone is worth refining."""
 
@@ -170,6 +173,9 @@ class GramMethod:
         allowance = self.options.complementarity_tolerance * point.norm**2 * (1.0 - 1e-6)
         price = least_price(problem, costs, allowance)
         fit = problem.fit(price * costs)
+        if not float(fit.weights @ costs) <= allowance * _NEARLY:
+            price = least_price(problem, costs, allowance, refined=True)
+            fit = problem.fit(price * costs)
         for _ in range(_ROUNDS):
             if not float(fit.weights @ costs) > allowance:
                 break
@@ -209,14 +215,17 @@ def gram_problem(columns: VertexColumns, theta: Vector, budget: Budget) -> GramP
     return GramProblem(columns, theta, budget.check, products)
 
 
-def least_price(problem: GramProblem, costs: Vector, allowance: float) -> float:
+def least_price(
+    problem: GramProblem, costs: Vector, allowance: float, *, refined: bool = False
+) -> float:
     """The least price t on the costs at which sum lambda_i c_i <= ``allowance``, up to rounding.
 
-    The sum falls as t grows; where the support stays it falls linearly.
+    The sum falls as t grows; where the support stays it falls linearly. ``refined``: by fits that
+    are refined in parameter space, where the Gram matrix alone has too few digits.
     """
 
     def spent(price: float) -> float:
-        return float(problem.rough(price * costs) @ costs)
+        return _spent(problem, price * costs, costs, refined=refined)
 
     if spent(0.0) <= allowance:
         return 0.0
@@ -226,7 +235,7 @@ def least_price(problem: GramProblem, costs: Vector, allowance: float) -> float:
     for k in range(_ROUNDS):
         if not high > low * _PRECISE or at_high >= allowance * (1.0 - 1e-6):
             break
-        slope = (at_low - allowance) / (at_low - at_high)
+        slope = (at_low - allowance) / (at_low - at_high) if np.isfinite(at_low) else 0.5
         middle = low + (high - low) * (slope if k % 2 and 0.0 < slope < 1.0 else 0.5)
         if high > 16.0 * low > 0.0:
             middle = float(np.sqrt(low * high))
@@ -238,3 +247,11 @@ def least_price(problem: GramProblem, costs: Vector, allowance: float) -> float:
         else:
             low, at_low = middle, value
     return high
+
+
+def _spent(problem: GramProblem, paid: Vector, costs: Vector, *, refined: bool) -> float:
+    """Sum lambda_i c_i of the fit at linear costs ``paid``; infinite where none was reached."""
+    if not refined:
+        return float(problem.rough(paid) @ costs)
+    fit = problem.fit(paid)
+    return float(fit.weights @ costs) if fit.ended else np.inf

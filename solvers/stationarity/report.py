@@ -108,8 +108,12 @@ def trade_off(
 
 
 def _pair(problem: GramProblem, costs: Vector, delta: float, norm: float) -> TradeOff:
-    """The least residual for one delta."""
-    weights = problem.rough(least_price(problem, costs, delta * norm**2) * costs)
+    """A residual for one delta: the least, up to the digits that the Gram matrix has."""
+    allowance = delta * norm**2
+    weights = problem.rough(least_price(problem, costs, allowance) * costs)
+    spent = float(weights @ costs)
+    if spent > allowance:
+        weights = weights * (allowance / spent)
     residual = problem.target - problem.generators.combined(weights)
     return TradeOff(delta, float(np.linalg.norm(residual)) / norm)
 

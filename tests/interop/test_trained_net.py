@@ -6,12 +6,14 @@ import warnings
 from itertools import pairwise
 from pathlib import Path
 
+import cvxpy as cp
 import numpy as np
 import pytest
 
 from solvers import Network, kkt
 from solvers.interop import from_file
 from solvers.nnls import nonnegative_least_squares
+from solvers.stationarity import decide
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -63,6 +65,32 @@ def test_the_explicit_jacobian_gives_the_same_numbers(tmp_path: Path) -> None:
     assert pairs[1.0] == pytest.approx(free.norm / size, rel=1e-7)
     residual = theta - np.array(found["kkt"]["multipliers"]) @ rows
     assert found["kkt"]["residual"] == pytest.approx(np.linalg.norm(residual), rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [20, 60])
+def test_no_multipliers_within_the_budget_leave_less(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Gram matrix, as large nets have it, against cvxpy on the explicit Jacobian."""
+    monkeypatch.setattr(decide, "EXPLICIT_LIMIT", 0)
+    path, budget = tmp_path / "model.pt", 1e-2
+    x, y = trained((12, 30, 30, 1), count, 400, path)
+    imported = from_file(path)
+    found = kkt(
+        imported.network, {"x": x, "y": y}, imported.parameters, complementarity_tolerance=budget
+    ).to_dict()
+    network = Network.from_dict(imported.network)
+    theta = network.flatten(imported.parameters) * found["feasibility"]["scale"]
+    inputs, size = network.augment(x), float(np.linalg.norm(theta))
+    rows = y[:, None] * network.gradients(theta, inputs)
+    excess = np.maximum(y * network.outputs(theta, inputs) - 1.0, 0.0)
+    free = cp.Variable(count, nonneg=True)
+    least = cp.Problem(
+        cp.Minimize(cp.norm((theta - rows.T @ free) / size)), [free @ excess <= budget * size**2]
+    )
+    least.solve(solver=cp.CLARABEL)
+    assert np.array(found["kkt"]["multipliers"]) @ excess <= budget * size**2 * (1.0 + 1e-9)
+    assert found["kkt"]["relative_residual"] == pytest.approx(float(least.value), rel=1e-6)
 
 
 @pytest.mark.slow
