@@ -148,13 +148,27 @@ def _proved_empty(rows: Matrix, signs: Signs, exact: Exact) -> Support | None:
     target[-1] = 1.0
     fit = nonnegative_least_squares(extended, target)
     support = np.flatnonzero(fit.weights > _SUPPORT)
-    signed = [[int(signs[k]) * value for value in exact[k]] for k in support]
-    weights = dependency(signed)
-    if weights is None or (min(weights) < 0 < max(weights)):
-        return None
-    return tuple(
-        (int(k), int(signs[k])) for k, weight in zip(support, weights, strict=False) if weight
-    )
+    weights = fit.weights[support]
+    while len(support):
+        found = dependency([[int(signs[k]) * value for value in exact[k]] for k in support])
+        if found is None:
+            return None
+        if not min(found) < 0 < max(found):
+            pairs = zip(support, found, strict=False)
+            return tuple((int(k), int(signs[k])) for k, weight in pairs if weight)
+        support, weights = _fewer(support, weights, np.array([float(c) for c in found]))
+    return None
+
+
+def _fewer(
+    support: NDArray[np.int64], weights: Vector, vanishing: Vector
+) -> tuple[NDArray[np.int64], Vector]:
+    """Weights >= 0 of the same combination, less a vanishing one, one of them 0 and left out."""
+    vanishing = np.pad(vanishing, (0, len(weights) - len(vanishing)))
+    ratios = np.where(vanishing > 0.0, weights / np.where(vanishing > 0.0, vanishing, 1.0), np.inf)
+    leaving = int(np.argmin(ratios))
+    moved = weights - ratios[leaving] * vanishing
+    return np.delete(support, leaving), np.delete(moved, leaving)
 
 
 def dependency(rows: Exact) -> list[Fraction] | None:

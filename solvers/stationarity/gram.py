@@ -235,7 +235,8 @@ def least_price(
     for k in range(_ROUNDS):
         if not high > low * _PRECISE or at_high >= allowance * (1.0 - 1e-6):
             break
-        slope = (at_low - allowance) / (at_low - at_high) if np.isfinite(at_low) else 0.5
+        falls = np.isfinite(at_low) and at_low > at_high
+        slope = (at_low - allowance) / (at_low - at_high) if falls else 0.5
         middle = low + (high - low) * (slope if k % 2 and 0.0 < slope < 1.0 else 0.5)
         if high > 16.0 * low > 0.0:
             middle = float(np.sqrt(low * high))
