@@ -34,7 +34,7 @@ def test_the_script_draws_its_plot(tmp_path: Path, module: str, plot: str) -> No
     assert (tmp_path / plot).read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_remark_3_1_the_ratio_follows_the_formula_and_grows() -> None:
     rows = remark_3_1_unbounded.ratios()
     ratios = [ratio for *_, ratio, _ in rows]
@@ -44,7 +44,7 @@ def test_remark_3_1_the_ratio_follows_the_formula_and_grows() -> None:
     assert {verdict for _, verdict, *_ in rows} == {"not_local_optimum"}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_remark_3_2_perturbed_data_have_the_same_kind_of_limit() -> None:
     for _, result in remark_3_2_perturbed.perturbed(5, seed=1):
         assert result.certification is not None

@@ -55,6 +55,7 @@ def damaged(found: Any, path: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(BASES))
 def test_damage_is_reported(name: str) -> None:
     found = honest(name)

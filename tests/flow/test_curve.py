@@ -55,7 +55,7 @@ def test_what_is_conserved_and_what_is_monotone(family: int, seed: int) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("family", [1, 4])
+@pytest.mark.parametrize("family", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_drift_is_the_integrators_and_falls_with_its_tolerance(family: int) -> None:
     """Crossing kinks costs the most; a convention that broke conservation would stay."""
     rough, fine = (
@@ -67,7 +67,7 @@ def test_drift_is_the_integrators_and_falls_with_its_tolerance(family: int) -> N
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("family", [0, 2, 3])
+@pytest.mark.parametrize("family", [0, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_both_losses_have_the_same_limit_in_predictor_space(family: int, seed: int) -> None:
     """Linear nets: the limits may differ by symmetries of the net, not in their norm."""
@@ -181,7 +181,7 @@ def test_integrators_agree(integrator: str) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("rule", ["loss_based", "constant"])
+@pytest.mark.parametrize("rule", ["loss_based", pytest.param("constant", marks=pytest.mark.slow)])
 def test_gradient_descent_tends_where_gradient_flow_tends(rule: str) -> None:
     rng = np.random.default_rng(11)
     x, y = separable(rng, 2, 3)
