@@ -267,6 +267,7 @@ MARGINS = [
         scaling(whole, "first", 0.999),
     ),
     ("first layer too large", "first-layer", "bound", scaling(whole, "first", 1.0 + 1e-11)),
+    ("negative first layer", "first-layer", "sign", scaling(whole, "first", -1.0)),
     ("first layer unproved", "first-layer", "bound", lambda e: e.pop("first")),
     ("weights of a pair differ", "near-pair", "weights", unlike_weights),
     (

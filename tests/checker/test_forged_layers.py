@@ -295,6 +295,7 @@ FORGERIES = [
     forged("no multipliers", "blocks", "weights", alpha(0.0, 0.0)),
     forged("dropped leaf", "blocks", "cover", dropped()),
     forged("no leaf", "blocks", "cover", proved(lambda p: p.update(leaves=[]))),
+    forged("excused", "blocks", "unknown field", proved(lambda p: p["leaves"][0].update(skip=1))),
     forged(
         "a block without leaves",
         "blocks",

@@ -435,9 +435,7 @@ WITNESS += [
         "decrease",
         _show("descent_witness", columns=[]),
     ),
-    claim(
-        "lower than the center alone", SNAPPED, "descent_witness", "decrease", _only_points_above
-    ),
+    claim("lower than the center alone", SNAPPED, "descent_witness", "lower", _only_points_above),
 ]
 
 DUALS = [

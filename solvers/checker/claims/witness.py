@@ -55,7 +55,7 @@ def descent_witness(case: Case, _: Proved, claim: Object, evidence: Object) -> s
     for point, step in zip(points, steps, strict=True):
         _require_lower(step, size, None if layer else known)
         lower = _decrease(case.theta, point, parts) > 0
-        require(lower, "decrease", "a point is not lower than the certified one")
+        require(lower, "lower", "a point is not lower than the certified one")
     largest = max(step.decrease for step in steps)
     limit = case.gap * size / 2
     require(largest > limit, "gap", "no decrease exceeds the gap tolerance", largest, limit)
