@@ -246,7 +246,16 @@ L2, L1, LP = "predictor-l2", "predictor-l1", "predictor-lp"
 DEEP, FOURIER, VERTICES = "predictor-deep", "predictor-fourier", "predictor-vertices"
 LOCAL, MOVED = "predictor-ball", "moved-layer"
 
+
+def turned_point(found: Json) -> None:
+    """The point with all outputs turned round."""
+    found.update(only(found, BETTER))
+    last = found["statement"]["point"][-1]
+    found["statement"]["point"][-1] = [-v for row in last for v in np.ravel(row).tolist()]
+
+
 FORGERIES = [
+    forged("a point that separates nothing", L1, BETTER, "margin", turned_point),
     forged("bound raised", L2, LOWER, "bound", grown(LOWER, "value", 1.0 + 1e-12)),
     forged("bound raised", FOURIER, LOWER, "bound", grown(LOWER, "value", 1.0 + 1e-9)),
     forged("bound raised", L1, LOWER, "bound", grown(LOWER, "value", 1.0 + 1e-12)),
