@@ -92,10 +92,6 @@ class Matrix:
         """One row."""
         return Vector(self.rows[index], self.exponent)
 
-    def columns(self) -> list[tuple[int, ...]]:
-        """The columns' integers."""
-        return list(zip(*self.rows, strict=True)) if self.rows else [()] * self.width
-
     def combined(self, weights: Vector) -> Vector:
         """The sum of weight times row."""
         used = [i for i, w in enumerate(weights.integers) if w]
@@ -142,11 +138,6 @@ def power_of_two(exponent: int) -> Fraction:
 def root_above(value: Fraction, bits: int = 80) -> Fraction:
     """A dyadic number not below the square root, and above it by less than 2**-bits relatively."""
     return _root(value, 2, bits, up=True)
-
-
-def root_below(value: Fraction, bits: int = 80) -> Fraction:
-    """A dyadic number not above the square root, and below it by less than 2**-bits relatively."""
-    return _root(value, 2, bits, up=False)
 
 
 def power_below(value: Fraction, numerator: int, degree: int, bits: int = 80) -> Fraction:

@@ -14,6 +14,7 @@ from solvers.optimality.case import Case
 from solvers.optimality.weighted_margin import spread_factor, weighted_margin
 from solvers.predictor import hard_margin_svm
 from solvers.problem import Point
+from tests.checker.nets import DEEP, TWICE
 from tests.core.global_tools import attacked, case_at, labelled_case
 from tests.core.tools import (
     Spec,
@@ -31,24 +32,6 @@ from tests.core.tools import (
 
 pytestmark = pytest.mark.thorough
 
-CIRCULAR: Spec = {
-    "type": "convolution",
-    "filter_size": 3,
-    "stride": 1,
-    "filters": 2,
-    "padding": "circular",
-}
-DEEP: Spec = {
-    "type": "layers",
-    "input_size": 4,
-    "activation": "relu",
-    "layers": [
-        CIRCULAR,
-        {"type": "convolution", "channels": 2, "filter_size": 2, "stride": 2, "filters": 1},
-        {"type": "dense", "outputs": 1},
-    ],
-}
-TWICE = shared([[1, 2, 1], [0, 1, 2], [3, 0, 3]])
 NETS: list[Spec] = [
     dense(3, 2, 1),
     dense(3, 2, 2, 1),
