@@ -288,16 +288,14 @@ def tables(
     as_json: AsJson = False,
 ) -> None:
     """Reproduce Tables 1 and 2 of the paper, cell by cell, as Markdown or JSON."""
-    from service.tables import outcomes
-    from solvers.tables import as_json as json_of
-    from solvers.tables import as_markdown
+    from service.tables import reproduced
 
-    found = outcomes(instances, seed, jobs)
+    answer = reproduced(instances, seed, jobs).to_dict()
     if as_json:
-        _print_json(json_of(found, instances=instances, seed=seed))
+        _print_json(answer)
     else:
-        typer.echo(as_markdown(found, instances=instances, seed=seed))
-    if not all(outcome.as_the_paper_says for outcome in found):
+        typer.echo(answer["markdown"])
+    if not answer["as_the_paper_says"]:
         raise typer.Exit(1)
 
 

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from service import strict_json
 from service.arrays import ArrayError, FloatArray, read_array, read_labels
 from service.problems import Kinds, Problem
-from service.schemas import MAX_LAYERS, AnyRequest, FlowRequest, SolveRequest
+from service.schemas import MAX_LAYERS, AnyRequest, FlowRequest, SolveRequest, TablesRequest
 from service.settings import Settings, environment_name
 from solvers.errors import MAX_FIELD_ERRORS, FieldError
 from solvers.pointers import describe, field_errors
 
 Reader = Callable[[Any], Any]
-Request = TypeVar("Request", SolveRequest, FlowRequest)
+Request = TypeVar("Request", SolveRequest, FlowRequest, TablesRequest)
 LOCAL_DEPTH = 64
 
 
@@ -207,9 +207,11 @@ def _require_within(request: AnyRequest, bounds: Bounds) -> None:
             raise Problem.fields(
                 [FieldError(f"/options/{name}", message)], Kinds.BUDGET_ABOVE_MAXIMUM
             )
+    if bounds.max_numbers is None or isinstance(request, TablesRequest):
+        return
     field, point = request.point
     numbers = sum(array.size for array in (*point, request.dataset.x))
-    if bounds.max_numbers is not None and numbers > bounds.max_numbers:
+    if numbers > bounds.max_numbers:
         setting = environment_name("max_numbers")
         message = f"found {numbers} numbers in all, at most {bounds.max_numbers} ({setting})"
         raise Problem.fields([FieldError(f"/{field}", message)])

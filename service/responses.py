@@ -341,6 +341,49 @@ class FlowAnswer(ResponseModel):
     timings: dict[str, float]
 
 
+class TablesPart(ResponseModel):
+    """What one part of a cell was shown on; ``redrawn``: instances that do not count, and why."""
+
+    name: str
+    wanted: int
+    certified: int
+    contradicted: int
+    unknown: int
+    redrawn: dict[str, int]
+
+
+class TablesCell(ResponseModel):
+    """A cell of the paper's Table 1 or 2, what the paper says there, and how it came out."""
+
+    table: Literal[1, 2]
+    row: str
+    column: Literal["linear", "ReLU"]
+    paper: str
+    theorem: str
+    as_the_paper_says: bool
+    shown_by: list[TablesPart]
+
+
+class TablesAnswer(ResponseModel):
+    """The answer of a job of kind ``tables``; cells in the order of the paper."""
+
+    id: str = Field(pattern="^tables_[0-9a-f]{64}$")
+    name: str | None
+    summary: str
+    instances: int
+    seed: int
+    complete: bool
+    as_the_paper_says: bool | None
+    cells: list[TablesCell]
+    markdown: str
+    versions: dict[str, str]
+    timings: dict[str, float]
+
+
+StoredAnswer = Certification | FlowAnswer | TablesAnswer
+"""What is kept under an id: the kinds tell themselves apart by it."""
+
+
 class Example(ResponseModel):
     """A construction of the paper; ``request`` is ready to POST to /v1/certify."""
 

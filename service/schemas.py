@@ -104,7 +104,23 @@ class FlowRequest(FlowSettings):
         return self.model_dump(include=set(FlowSettings.model_fields))
 
 
-AnyRequest = SolveRequest | FlowRequest
+class WorkLimits(RequestModel):
+    """How much work a request may cost."""
+
+    time_limit: float = Field(3600.0, gt=0.0, allow_inf_nan=False, description="Seconds.")
+    max_memory_mb: int = Field(1024, ge=64, le=1_000_000, description="Memory of the solver, MB.")
+
+
+class TablesRequest(RequestModel):
+    """The paper's Tables 1 and 2, each positive cell on random instances; a job, in one process."""
+
+    name: str | None = Field(None, max_length=MAX_NAME, description="A label of your own.")
+    instances: int = Field(25, ge=1, le=1000, description="Random instances a positive cell.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of the random instances.")
+    options: WorkLimits = WorkLimits()
+
+
+AnyRequest = SolveRequest | FlowRequest | TablesRequest
 
 
 class VerifyRequest(RequestModel):
@@ -123,5 +139,5 @@ class VerifyRequest(RequestModel):
 class JobRequest(RequestModel):
     """A request that is answered later; it is read in two steps, kind by kind."""
 
-    kind: Literal["certify", "kkt", "flow"]
-    request: SolveRequest | FlowRequest
+    kind: Literal["certify", "kkt", "flow", "tables"]
+    request: SolveRequest | FlowRequest | TablesRequest

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-ID = re.compile(r"(cert|flow)_[0-9a-f]{64}")
+ID = re.compile(r"(cert|flow|tables)_[0-9a-f]{64}")
 ARRAY_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
@@ -50,7 +50,7 @@ class CertificateStore:
     def _folder(self, identity: str) -> Path:
         if not ID.fullmatch(identity):
             raise ValueError("not the id of a certificate")
-        return self._directory / "certificates" / identity[5:7]
+        return self._directory / "certificates" / identity.partition("_")[2][:2]
 
     def _body_path(self, identity: str) -> Path:
         return self._folder(identity) / f"{identity}.json"

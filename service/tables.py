@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from solvers.tables import CELLS, CellOutcome, reproduce
+from solvers.tables import CELLS, TablesResult, reproduce
 from solvers.tables.reproduce import DECIDED, Outcome
 
 
-def outcomes(instances: int, seed: int, jobs: int | None) -> list[CellOutcome]:
+def reproduced(instances: int, seed: int, jobs: int | None) -> TablesResult:
     """Every cell; the bar, on standard error, counts the instances that count."""
     total = sum(instances if hasattr(p, "draws") else 1 for c in CELLS for p in c.shown_by)
     columns = (
@@ -29,5 +30,6 @@ def outcomes(instances: int, seed: int, jobs: int | None) -> list[CellOutcome]:
             progress.update(task, description=f"Table {cell.table}, {cell.row}, {cell.column}")
             progress.advance(task, 1 if outcome in DECIDED else 0)
 
-        workers = jobs or os.cpu_count() or 1
-        return list(reproduce(instances, seed, jobs=workers, progress=tell))
+        workers, started = jobs or os.cpu_count() or 1, time.monotonic()
+        cells = list(reproduce(instances, seed, jobs=workers, progress=tell))
+        return TablesResult(cells, instances, seed, seconds=time.monotonic() - started)

@@ -9,6 +9,8 @@ from solvers.answer import identified, nothing_known
 from solvers.flow.result import identified as identified_flow
 from solvers.flow.result import nothing_followed
 from solvers.options import Options
+from solvers.tables.result import TablesResult
+from solvers.tables.result import identified as identified_tables
 
 PLACEHOLDER = b"{id}"
 """What stands for the id in the addresses of arrays before there is one."""
@@ -28,6 +30,8 @@ def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
     detail = _DETAILS[limit].format(task=task)
     if task.question == "flow":
         return _flow_cut_short(task, report, detail)
+    if task.question == "tables":
+        return _tables_cut_short(task, report, detail)
     if report is None:
         options = Options.model_validate(task.options)
         certify = task.question == "certify"
@@ -54,3 +58,15 @@ def _flow_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
     del body["id"]
     finished = identified_flow({**body, "certification_reason": detail})
     return Answer(finished["id"], orjson.dumps(finished), report.arrays)
+
+
+def _tables_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
+    """The cells that were reached."""
+    if report is None:
+        body = TablesResult((), **task.settings, name=task.name).to_dict(detail)
+    else:
+        known = orjson.loads(report.body)
+        missing = f"were not reached: {detail}"
+        summary = known["summary"].replace("were not reached", missing)
+        body = identified_tables({**known, "summary": summary})
+    return Answer(body["id"], orjson.dumps(body))

@@ -23,12 +23,12 @@ import orjson
 
 from service.place import Place
 from service.process_limits import die_with_parent, memory_limit
-from service.schemas import FlowRequest, SolveRequest
+from service.schemas import FlowRequest, SolveRequest, TablesRequest
 from solvers.budget import Budget
 from solvers.errors import FieldError, InputError, UnsupportedNetworkError
 from solvers.options import Options
 
-Question = Literal["certify", "kkt", "flow"]
+Question = Literal["certify", "kkt", "flow", "tables"]
 
 WRITE_AFTER = 0.05
 """Seconds from which on every report is written at once: native code may never return."""
@@ -84,7 +84,7 @@ class Task:
     name: str | None
     time_limit: float
     max_memory_mb: int
-    flow: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, question: Question, request: SolveRequest | FlowRequest) -> Task:
@@ -99,7 +99,23 @@ class Task:
             name=request.name,
             time_limit=request.options.time_limit,
             max_memory_mb=request.options.max_memory_mb,
-            flow=request.settings() if isinstance(request, FlowRequest) else {},
+            settings=request.settings() if isinstance(request, FlowRequest) else {},
+        )
+
+    @classmethod
+    def of_tables(cls, request: TablesRequest) -> Task:
+        """The task of the paper's tables, which brings its own networks and data."""
+        return cls(
+            question="tables",
+            network={},
+            x=np.empty((0, 0)),
+            y=np.empty(0),
+            parameters=[],
+            options=request.options.model_dump(),
+            name=request.name,
+            time_limit=request.options.time_limit,
+            max_memory_mb=request.options.max_memory_mb,
+            settings=request.model_dump(include={"instances", "seed"}),
         )
 
 
@@ -175,6 +191,8 @@ def solve(task: Task, report: Report) -> Result:
 
     if task.question == "flow":
         return _follow(task, report)
+    if task.question == "tables":
+        return _reproduce(task, report)
     function = solvers.certify if task.question == "certify" else solvers.kkt
     dataset = {"x": task.x, "y": task.y}
     budget = budget_of(Options.model_validate(task.options))
@@ -201,8 +219,22 @@ def _follow(task: Task, report: Report) -> Result:
         name=task.name,
         options=task.options,
         report=report,
-        **task.flow,
+        **task.settings,
     )
+
+
+def _reproduce(task: Task, report: Report) -> Result:
+    """The cells one after another in this process; what is there is told after each."""
+    from solvers.tables import CellOutcome, TablesResult, reproduce
+
+    started = time.monotonic()
+    outcomes: list[CellOutcome] = []
+    for outcome in reproduce(**task.settings):
+        outcomes.append(outcome)
+        seconds = time.monotonic() - started
+        result = TablesResult(tuple(outcomes), **task.settings, name=task.name, seconds=seconds)
+        report(result)
+    return result
 
 
 def render(result: Result) -> Answer:

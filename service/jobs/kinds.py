@@ -8,7 +8,7 @@ from typing import Any
 
 from service.problems import Kinds, Problem
 from service.reading import LOCAL, Bounds, check_as, check_request, read_object
-from service.schemas import FlowRequest
+from service.schemas import FlowRequest, TablesRequest
 from service.work import Task
 from solvers.errors import FieldError
 from solvers.pointers import describe
@@ -19,6 +19,7 @@ KINDS: Mapping[str, Reader] = {
     "certify": lambda value, bounds: Task.of("certify", check_request(value, bounds)),
     "kkt": lambda value, bounds: Task.of("kkt", check_request(value, bounds)),
     "flow": lambda value, bounds: Task.of("flow", check_as(FlowRequest, value, bounds)),
+    "tables": lambda value, bounds: Task.of_tables(check_as(TablesRequest, value, bounds)),
 }
 _FIELDS = ("kind", "request")
 

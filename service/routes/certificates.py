@@ -10,12 +10,14 @@ from starlette.responses import HTMLResponse, Response
 
 from service.openapi import problem_responses
 from service.problems import Kinds, Problem
-from service.responses import Certification
+from service.responses import StoredAnswer
 from service.runner import Runner
 from service.storage.answers import AnswerStore
 
 router = APIRouter(prefix="/v1/certificates", tags=["certificates"])
-Identity = Annotated[str, Path(alias="id", description="cert_ and 64 hexadecimal digits.")]
+Identity = Annotated[
+    str, Path(alias="id", description="cert_, flow_ or tables_ and 64 hexadecimal digits.")
+]
 _IMMUTABLE = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 _PAGE_HEADERS = {
@@ -35,11 +37,11 @@ def _found(content: bytes | None, what: str) -> bytes:
 @router.get(
     "/{id}",
     summary="A stored answer",
-    response_model=Certification,
+    response_model=StoredAnswer,
     responses=problem_responses(401, 404),
 )
 async def get_certificate(request: Request, identity: Identity) -> Response:
-    """The body of the answer of certify (or kkt) with this id, byte for byte."""
+    """The body of the answer with this id, byte for byte."""
     store: AnswerStore = request.app.state.store
     body = _found(await asyncio.to_thread(store.get, identity), "answer")
     return Response(body, media_type="application/json", headers=_IMMUTABLE)

@@ -22,7 +22,7 @@ from service.jobs.records import FINAL, Job, Status
 from service.openapi import JOB_EXAMPLE, problem_responses, request_body
 from service.problems import Kinds, Problem
 from service.reading import Bounds
-from service.responses import Certification, JobDocument, JobPage
+from service.responses import JobDocument, JobPage, StoredAnswer
 from service.streams import poll
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -160,11 +160,11 @@ async def get_job(request: Request, identity: Identity, wait: Wait = 0.0) -> Res
 @router.get(
     "/{id}/result",
     summary="The answer of a job",
-    response_model=Certification,
+    response_model=StoredAnswer,
     responses=problem_responses(401, 404, 409, 503),
 )
 async def get_result(request: Request, identity: Identity) -> Response:
-    """What certify (or kkt) would have answered; 409 until there is an answer."""
+    """What certify, kkt or flow would have answered, or the tables; 409 until there is one."""
     job = await _job(request, identity)
     if job.status not in FINAL:
         detail = f"The job is {job.status}; ask again, or follow its events."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -10,12 +10,12 @@ from starlette.responses import Response
 from service.body import receive_request
 from service.disconnect import unless_disconnected
 from service.openapi import FLOW_EXAMPLE, problem_responses, request_body
-from service.reading import Request as Model
 from service.responses import Certification, FlowAnswer, JobDocument, KktAnswer
 from service.routes.jobs import submit_instead
 from service.schemas import FlowRequest, SolveRequest
 from service.work import Question, Task
 
+Model = TypeVar("Model", SolveRequest, FlowRequest)
 router = APIRouter(tags=["certificates"])
 _PROBLEMS: dict[int | str, dict[str, Any]] = problem_responses(
     400, 401, 408, 413, 415, 422, 500, 503, 507

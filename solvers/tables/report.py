@@ -1,10 +1,8 @@
-"""The outcomes as Markdown and as JSON."""
+"""The outcomes as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from solvers.tables.reproduce import CellOutcome, Shown
 
@@ -15,27 +13,6 @@ _REDRAWN = {
     "not_identified": "limit not identified",
     "not_separated": "loss not below l(0)",
 }
-
-
-def as_json(outcomes: Sequence[CellOutcome], *, instances: int, seed: int) -> dict[str, Any]:
-    """Every cell with its counts."""
-    return {
-        "instances": instances,
-        "seed": seed,
-        "as_the_paper_says": all(o.as_the_paper_says for o in outcomes),
-        "cells": [
-            {
-                "table": o.cell.table,
-                "row": o.cell.row,
-                "column": o.cell.column,
-                "paper": o.cell.says,
-                "theorem": o.cell.theorem,
-                "as_the_paper_says": o.as_the_paper_says,
-                "shown_by": [asdict(part) for part in o.shown],
-            }
-            for o in outcomes
-        ],
-    }
 
 
 def as_markdown(outcomes: Sequence[CellOutcome], *, instances: int, seed: int) -> str:
@@ -62,7 +39,7 @@ def _cell(outcome: CellOutcome) -> str:
 
 
 def _part(part: Shown) -> str:
-    text = f"{part.certified} of {part.decided} certified"
+    text = f"{part.certified} of {part.wanted} certified"
     return text + (f", {part.contradicted} contradicted" if part.contradicted else "")
 
 

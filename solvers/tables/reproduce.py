@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -37,6 +38,7 @@ class Shown:
     """How one part of a cell came out: what was certified, of how many, and what was redrawn."""
 
     name: str
+    wanted: int
     certified: int
     contradicted: int
     unknown: int
@@ -44,7 +46,7 @@ class Shown:
 
     @property
     def decided(self) -> int:
-        """Instances that count."""
+        """Instances that count; fewer than ``wanted`` where too many had to be redrawn."""
         return self.certified + self.contradicted + self.unknown
 
 
@@ -57,10 +59,11 @@ class CellOutcome:
 
     @property
     def as_the_paper_says(self) -> bool:
-        """Whether every instance of every part was certified."""
-        return all(part.decided == part.certified > 0 for part in self.shown)
+        """Whether every part has all its instances, each of them certified."""
+        return all(part.certified == part.decided == part.wanted for part in self.shown)
 
 
+Map = Callable[[Callable[[int], Outcome], Iterable[int]], Iterable[Outcome]]
 Progress = Callable[[int, int, Outcome], None]
 """Called with the number of the cell, of its part, and how an instance came out."""
 
@@ -74,17 +77,27 @@ def reproduce(
     progress: Progress | None = None,
 ) -> Iterator[CellOutcome]:
     """The outcome of every cell, in order, on ``instances`` random instances each."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
+    with _mapping(jobs) as map_:
         for place, cell in enumerate(CELLS):
             shown = []
             for part, what in enumerate(cell.shown_by):
                 wanted = instances if isinstance(what, Sampled) else 1
                 one = partial(_outcome, place, part, seed, time_limit)
-                outcomes = _in_order(pool, one, 2 * jobs, wanted * MOST_DRAWS)
+                outcomes = _in_order(map_, one, 2 * jobs, wanted * MOST_DRAWS)
                 told = _until(outcomes, wanted, partial(_tell, progress, place, part))
-                shown.append(_counted(what, told))
+                shown.append(_counted(what, wanted, told))
             yield CellOutcome(cell, tuple(shown))
+
+
+@contextmanager
+def _mapping(jobs: int) -> Iterator[Map]:
+    """``map``, here or in so many processes."""
+    if jobs == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
+        yield pool.map
 
 
 def _tell(progress: Progress | None, cell: int, part: int, outcome: Outcome) -> None:
@@ -92,12 +105,10 @@ def _tell(progress: Progress | None, cell: int, part: int, outcome: Outcome) -> 
         progress(cell, part, outcome)
 
 
-def _in_order(
-    pool: ProcessPoolExecutor, one: Callable[[int], Outcome], batch: int, most: int
-) -> Iterator[Outcome]:
+def _in_order(map_: Map, one: Callable[[int], Outcome], batch: int, most: int) -> Iterator[Outcome]:
     """Outcomes of instances 0, 1, ..., a few of them computed ahead."""
     for start in range(0, most, batch):
-        yield from pool.map(one, range(start, min(start + batch, most)))
+        yield from map_(one, range(start, min(start + batch, most)))
 
 
 def _until(
@@ -115,11 +126,12 @@ def _until(
     return found
 
 
-def _counted(what: Sampled | Constructed, outcomes: list[Outcome]) -> Shown:
+def _counted(what: Sampled | Constructed, wanted: int, outcomes: list[Outcome]) -> Shown:
     counts = Counter(outcomes)
     name = what.name if isinstance(what, Sampled) else f"{what.example}, from its initialisation"
     redrawn = {str(key): n for key, n in sorted(counts.items()) if key not in DECIDED}
-    return Shown(name, counts["certified"], counts["contradicted"], counts["unknown"], redrawn)
+    certified, contradicted, unknown = (counts[key] for key in DECIDED)
+    return Shown(name, wanted, certified, contradicted, unknown, redrawn)
 
 
 def _outcome(place: int, part: int, seed: int, time_limit: float, number: int) -> Outcome:

@@ -9,8 +9,10 @@ import orjson
 import psutil
 import pytest
 
+from service.jobs.engine import Submission
 from service.jobs.queue import JobQueue
 from service.jobs.records import Status
+from service.jobs.worker import SOLVER
 from service.settings import Settings
 from service.storage.database import Database
 from tests.jobs.tools import OWNER, finished, found, store, submission, until, working
@@ -107,6 +109,29 @@ def test_a_job_tells_how_far_it_is(queue: JobQueue, database: Database, settings
         assert progress["nodes"] >= 1
         assert progress["elapsed"] > 0
         queue.cancel(OWNER, job.id)
+
+
+def test_the_papers_tables_as_a_job_that_runs_out_of_time(
+    queue: JobQueue, database: Database, settings: Settings
+) -> None:
+    """The cells that were reached are the answer; the solver is the real one."""
+    asked = {"instances": 1, "seed": 2, "options": {"time_limit": 2.5}}
+    body = orjson.dumps({"kind": "tables", "request": asked})
+    with working(database, settings, solver=SOLVER):
+        job = queue.submit(Submission(OWNER, "tables", None, body)).job
+        ended = finished(queue, job.id)
+    assert ended.status is Status.SUCCEEDED
+    assert ended.answer is not None
+    assert ended.answer.startswith("tables_")
+    answer = orjson.loads(store(database, settings).get(ended.answer) or b"")
+    assert answer["complete"] is False
+    assert answer["as_the_paper_says"] is None
+    assert "time limit of 2.5 s" in answer["summary"]
+    told = [(c["as_the_paper_says"], c["shown_by"][0]["certified"]) for c in answer["cells"]]
+    assert told == [(True, 1)] * len(told)
+    assert 1 <= len(told) < 18
+    assert ended.progress is not None
+    assert ended.progress["cells"] >= 1
 
 
 def test_the_process_that_forks_may_be_killed(

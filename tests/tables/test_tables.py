@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from solvers.examples import EXAMPLES
 from solvers.network import Network
-from solvers.tables import CELLS, CellOutcome, as_json, as_markdown, reproduce
+from solvers.tables import CELLS, CellOutcome, TablesResult, as_markdown, reproduce
 from solvers.tables.cells import Constructed, Sampled
 from solvers.tables.instances import Draw, instance
 from solvers.tables.reproduce import Shown
@@ -75,18 +75,37 @@ def outcome(place: int, *shown: Shown) -> CellOutcome:
 
 
 def test_one_instance_that_is_not_certified_is_told() -> None:
-    good = outcome(0, Shown("a", 25, 0, 0, {"hypothesis": 3}))
-    open_ = outcome(0, Shown("a", 24, 0, 1))
-    wrong = outcome(0, Shown("a", 24, 1, 0))
-    empty = outcome(0, Shown("a", 0, 0, 0))
-    assert [o.as_the_paper_says for o in (good, open_, wrong, empty)] == [True, False, False, False]
-    text = as_markdown([good, wrong], instances=25, seed=3)
+    good = outcome(0, Shown("a", 25, 25, 0, 0, {"hypothesis": 3}))
+    bad = [
+        outcome(0, Shown("open", 25, 24, 0, 1)),
+        outcome(0, Shown("wrong", 25, 24, 1, 0)),
+        outcome(0, Shown("short of instances", 25, 24, 0, 0)),
+        outcome(0, Shown("empty", 25, 0, 0, 0)),
+        outcome(0, Shown("good", 25, 25, 0, 0), Shown("wrong", 1, 0, 1, 0)),
+    ]
+    assert good.as_the_paper_says
+    assert not any(found.as_the_paper_says for found in bad)
+    text = as_markdown([good, bad[1]], instances=25, seed=3)
     assert "25 of 25 certified" in text
     assert "24 of 25 certified, 1 contradicted **not reproduced**" in text
     assert "3 violate the row's hypothesis" in text
-    body = as_json([good, open_], instances=25, seed=3)
-    assert json.loads(json.dumps(body))["as_the_paper_says"] is False
-    assert body["cells"][0]["shown_by"][0]["redrawn"] == {"hypothesis": 3}
+
+
+def test_the_answer_says_what_is_missing() -> None:
+    cells = [CellOutcome(cell, (Shown("a", 25, 25, 0, 0, {"hypothesis": 3}),)) for cell in CELLS]
+    full = TablesResult(cells, 25, 3, "mine", 1.5).to_dict()
+    assert json.loads(json.dumps(full)) == full
+    assert full["complete"] is full["as_the_paper_says"] is True
+    assert full["summary"] == "18 of 18 cells came out as in the paper."
+    assert full["cells"][0]["shown_by"][0]["redrawn"] == {"hypothesis": 3}
+    assert full["id"] == TablesResult(cells, 25, 3, "mine", 2.0).to_dict()["id"]
+    assert full["id"] != TablesResult(cells, 25, 4, "mine", 1.5).to_dict()["id"]
+    part = TablesResult(cells[:3], 25, 3).to_dict("no more time")
+    assert part["complete"] is False
+    assert part["as_the_paper_says"] is None
+    assert part["summary"].endswith("15 were not reached: no more time.")
+    wrong = CellOutcome(CELLS[3], (Shown("a", 25, 24, 1, 0),))
+    assert TablesResult([*cells[:3], wrong], 25, 3).to_dict()["as_the_paper_says"] is False
 
 
 @pytest.mark.slow

@@ -1,0 +1,90 @@
+"""The two tables as an answer: every cell with its counts, complete or as far as the time went."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.answer import canonical_json, versions
+from solvers.tables.cells import CELLS
+from solvers.tables.report import as_markdown
+from solvers.tables.reproduce import CellOutcome
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TablesResult:
+    """The cells that came out so far, in the order of the paper."""
+
+    outcomes: Sequence[CellOutcome]
+    instances: int
+    seed: int
+    name: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell is there."""
+        return len(self.outcomes) == len(CELLS)
+
+    @property
+    def as_the_paper_says(self) -> bool | None:
+        """Whether every cell came out as in the paper; None while some are missing."""
+        if not all(outcome.as_the_paper_says for outcome in self.outcomes):
+            return False
+        return True if self.complete else None
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[np.float64]]:
+        """None: tables have no large arrays."""
+        return {}
+
+    def to_dict(self, stopped: str | None = None) -> Json:
+        """The answer in JSON types; ``stopped``: why some cells are missing."""
+        return identified(
+            {
+                "name": self.name,
+                "summary": self._summary(stopped),
+                "instances": self.instances,
+                "seed": self.seed,
+                "complete": self.complete,
+                "as_the_paper_says": self.as_the_paper_says,
+                "cells": [_cell(outcome) for outcome in self.outcomes],
+                "markdown": as_markdown(self.outcomes, instances=self.instances, seed=self.seed),
+                "versions": versions(),
+                "timings": {"tables": self.seconds},
+            }
+        )
+
+    def _summary(self, stopped: str | None) -> str:
+        good = sum(outcome.as_the_paper_says for outcome in self.outcomes)
+        text = f"{good} of {len(CELLS)} cells came out as in the paper"
+        missing = len(CELLS) - len(self.outcomes)
+        if missing:
+            text += f"; {missing} were not reached" + (f": {stopped}" if stopped else "")
+        return text + "."
+
+
+def identified(body: Json) -> Json:
+    """``body`` with its ``id`` first: ``tables_`` and the SHA-256 of the canonical JSON."""
+    content = {key: value for key, value in body.items() if key != "id"}
+    hashed = {key: value for key, value in content.items() if key != "timings"}
+    return {"id": "tables_" + hashlib.sha256(canonical_json(hashed)).hexdigest(), **content}
+
+
+def _cell(outcome: CellOutcome) -> Json:
+    return {
+        "table": outcome.cell.table,
+        "row": outcome.cell.row,
+        "column": outcome.cell.column,
+        "paper": outcome.cell.says,
+        "theorem": outcome.cell.theorem,
+        "as_the_paper_says": outcome.as_the_paper_says,
+        "shown_by": [asdict(part) for part in outcome.shown],
+    }
