@@ -173,6 +173,10 @@ def test_unknown_ids_are_all_alike(client: TestClient, identity: str) -> None:
         ({"kind": "certify", "request": []}, "/request"),
         ({"kind": "certify", "request": {}, "priority": 9}, "/priority"),
         ({"kind": "kkt", "request": {"colour": 1}}, "/request/colour"),
+        ({"kind": "tables", "request": {"instances": 0}}, "/request/instances"),
+        ({"kind": "tables", "request": {"seed": 1.5}}, "/request/seed"),
+        ({"kind": "tables", "request": {"network": {}}}, "/request/network"),
+        ({"kind": "tables", "request": {"options": {"gap": 1}}}, "/request/options/gap"),
     ],
 )
 def test_wrong_jobs(client: TestClient, body: Body, pointer: str) -> None:
