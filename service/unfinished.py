@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 
 from service.work import Answer, Task
@@ -36,7 +38,7 @@ def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
         options = Options.model_validate(task.options)
         certify = task.question == "certify"
         empty = nothing_known(task.name, options, limit, detail, certify=certify)
-        return Answer(empty["id"], orjson.dumps(empty))
+        return Answer(empty["id"], orjson.dumps(empty), verdict=empty.get("verdict"))
     body = orjson.loads(report.body.replace(report.identity.encode(), PLACEHOLDER))
     ended = body["termination"]
     if ended["reason"] != "limit":
@@ -46,7 +48,7 @@ def cut_short(task: Task, report: Answer | None, limit: str) -> Answer:
     body["termination"] = {"reason": "limit", "limit": limit, "detail": detail}
     del body["id"]
     finished = identified(body)
-    return Answer(finished["id"], orjson.dumps(finished), report.arrays)
+    return replace(report, identity=finished["id"], body=orjson.dumps(finished))
 
 
 def _flow_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
@@ -57,7 +59,7 @@ def _flow_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
     body = orjson.loads(report.body.replace(report.identity.encode(), PLACEHOLDER))
     del body["id"]
     finished = identified_flow({**body, "certification_reason": detail})
-    return Answer(finished["id"], orjson.dumps(finished), report.arrays)
+    return replace(report, identity=finished["id"], body=orjson.dumps(finished))
 
 
 def _tables_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:

@@ -121,11 +121,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of an answer and the ``.npy`` files that it refers to."""
+    """The body of an answer, the ``.npy`` files it refers to, and its verdict if it has one."""
 
     identity: str
     body: bytes
     arrays: Mapping[str, bytes] = field(default_factory=dict)
+    verdict: str | None = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def render(result: Result) -> Answer:
     """The bytes of a result."""
     body = result.to_dict()
     arrays = {name: npy_bytes(array) for name, array in result.arrays.items()}
-    return Answer(body["id"], orjson.dumps(body), arrays)
+    return Answer(body["id"], orjson.dumps(body), arrays, body.get("verdict"))
 
 
 def npy_bytes(array: np.ndarray[Any, Any]) -> bytes:

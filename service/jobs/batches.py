@@ -30,17 +30,17 @@ class Line:
     index: int
     name: str | None
     answer: Answer | None
-    verdict: str | None
     error: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive lines, stored already under ``request``."""
+    """Consecutive lines, stored already under ``request`` behind ``skip`` others."""
 
     request: str
     first: int
     lines: int
+    skip: int = 0
 
 
 class BatchBook:
@@ -162,7 +162,7 @@ def keep_lines(connection: Connection, batch: str, lines: Sequence[Line]) -> Non
             "line": line.index,
             "name": line.name,
             "answer": line.answer and line.answer.identity,
-            "verdict": line.verdict,
+            "verdict": line.answer and line.answer.verdict,
             "error": None if line.error is None else orjson.dumps(line.error).decode(),
         }
         for line in lines

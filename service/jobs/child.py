@@ -15,53 +15,79 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from service.jobs.messages import Ended, Message, Work
+from service.jobs.messages import OUTCOMES, Ended, Message, Work
 from service.jobs.zygote import NUMBER, READY
 from service.process_limits import ONE_THREAD
 
 START_SECONDS = 120.0
 KILL_SECONDS = 5.0
+MOST_LINES = 2_000
+"""Lines after which a child makes room for a new one, whatever it has piled up."""
 
 
 class SolverProcess:
     """Forks one child a job; used by one thread, which must live as long as it is used.
 
-    (The kernel ties the process to the thread that started it.)
+    (The kernel ties the process to the thread that started it.) A child that has done a chunk of
+    a batch waits for the next one: forking costs as much as several small points.
     """
 
     def __init__(self, solver: str) -> None:
         self._solver = solver
         self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: Child | None = None
 
     @contextmanager
     def run(self, work: Work) -> Iterator[Child]:
-        """A child that does this work; it is dead when the block is left."""
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        ours, theirs = Pipe()
-        with ours:
-            with theirs:
-                socket.send_fds(self._control, [b"j"], [theirs.fileno()])
-                pid = self._number()
-            if pid is None:
-                self.stop()
-                yield Child(ours, self._control, None)
-                return
-            child = Child(ours, self._control, pid)
-            try:
-                child.give(work)
-                yield child
-            finally:
-                if not child.bury():
-                    self.stop()
+        """A child that does this work; unless it has done all of it, it is dead afterwards."""
+        child = self._take(work)
+        try:
+            child.give(work)
+            yield child
+        finally:
+            if child.may_go_on():
+                self._waiting = child
+            else:
+                self._bury(child)
+
+    def rest(self) -> None:
+        """End the child that waits for another chunk, if there is one."""
+        child, self._waiting = self._waiting, None
+        if child is not None:
+            self._bury(child)
 
     def stop(self) -> None:
         """Kill the process, and with it the child that it may have."""
+        self._waiting = None
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._control.close()
             self._process = None
+
+    def _take(self, work: Work) -> Child:
+        """The child that waits, if this is of the same batch; else a new one."""
+        child, self._waiting = self._waiting, None
+        if child is not None:
+            if child.batch is not None and child.batch == work.batch:
+                return child
+            self._bury(child)
+        return self._fork(work.batch)
+
+    def _fork(self, batch: str | None) -> Child:
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        ours, theirs = Pipe()
+        with theirs:
+            socket.send_fds(self._control, [b"j"], [theirs.fileno()])
+            pid = _receive_number(self._control)
+        if pid is None:
+            self.stop()
+        return Child(ours, self._control, pid, batch)
+
+    def _bury(self, child: Child) -> None:
+        if not child.bury():
+            self.stop()
 
     def _start(self) -> None:
         self.stop()
@@ -81,17 +107,23 @@ class SolverProcess:
             self.stop()
             raise OSError("the solver process ended while it started")
 
-    def _number(self) -> int | None:
-        return _receive_number(self._control)
-
 
 class Child:
     """One solver process at work."""
 
-    def __init__(self, connection: Connection[Any, Any], control: socket.socket, pid: int | None):
+    def __init__(
+        self,
+        connection: Connection[Any, Any],
+        control: socket.socket,
+        pid: int | None,
+        batch: str | None,
+    ) -> None:
+        """``pid`` None: it never came to life."""
+        self.batch = batch
+        self._left = self._given = 0
         self._connection = connection
         self._control = control
-        self._pid = pid
+        self.pid = pid
         self._ended = pid is None
         self._poll = select.poll()
         for end in (connection, control):
@@ -100,10 +132,17 @@ class Child:
 
     def give(self, work: Work) -> None:
         """Send the job; a child that is dead already says so when it is listened to."""
+        self._left = len(work.todo)
+        self._given += self._left
         try:
             self._connection.send_bytes(pickle.dumps(work))
         except OSError:
             self.kill()
+
+    def may_go_on(self) -> bool:
+        """Whether it has done all it was given, for a batch, and is not too old."""
+        done = self._left == 0 and not self._ended
+        return done and self.batch is not None and self._given < MOST_LINES
 
     def receive(self, seconds: float) -> Message | None:
         """The next message, or None when there is none within this time."""
@@ -116,10 +155,10 @@ class Child:
 
     def kill(self) -> None:
         """End the process and all that it started, whatever they do."""
-        if self._pid is not None and not self._ended:
+        if self.pid is not None and not self._ended:
             for end in (os.killpg, os.kill):
                 try:
-                    end(self._pid, signal.SIGKILL)
+                    end(self.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
 
@@ -127,6 +166,7 @@ class Child:
         """Kill the process and take note of its end; False: its parent is gone as well."""
         if not self._ended:
             self._wait_for_the_end()
+        self._connection.close()
         if self._status is None:
             return False
         try:
@@ -140,6 +180,8 @@ class Child:
             message: Message = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own
         except (EOFError, OSError):
             return None
+        if isinstance(message, OUTCOMES):
+            self._left -= 1
         return message
 
     def _after_the_end(self) -> Message:

@@ -69,8 +69,9 @@ class Execution:
             work = Work(
                 self._claim.request,
                 self._claim.header,
-                self._claim.batch is not None,
+                self._claim.batch,
                 self._claim.first,
+                self._claim.skip,
                 tuple(self._todo),
                 self._bounds,
             )
@@ -139,24 +140,18 @@ class Execution:
         if isinstance(outcome, Exhausted):
             outcome = self._cut_short("memory", outcome.report)
         assert isinstance(outcome, Answer)
-        body = orjson.loads(outcome.body)
         if self._claim.batch is None:
-            self._leases.succeed(self._claim, outcome, body.get("verdict"))
-        self._line_ended(outcome, body.get("name"), body.get("verdict"), None)
+            self._leases.succeed(self._claim, outcome)
+        self._line_ended(outcome, None)
 
     def _fail_line(self, error: dict[str, Any]) -> None:
         if self._claim.batch is None:
             self._leases.fail(self._claim, error)
-        self._line_ended(None, self._task.name if self._task else None, None, error)
+        self._line_ended(None, error)
 
-    def _line_ended(
-        self,
-        answer: Answer | None,
-        name: str | None,
-        verdict: str | None,
-        error: dict[str, Any] | None,
-    ) -> None:
-        self._ready.append(Line(self._todo.pop(0), name, answer, verdict, error))
+    def _line_ended(self, answer: Answer | None, error: dict[str, Any] | None) -> None:
+        name = None if self._task is None else self._task.name
+        self._ready.append(Line(self._todo.pop(0), name, answer, error))
         self._forget_line()
 
     def _died(self) -> None:

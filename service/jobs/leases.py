@@ -30,7 +30,10 @@ MAX_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that a worker has taken; ``done``: the lines that need no more work."""
+    """A job that a worker has taken; ``done``: the lines that need no more work.
+
+    The lines of a chunk stand in ``request`` behind ``skip`` others.
+    """
 
     id: str
     lease: str
@@ -40,6 +43,7 @@ class Claim:
     batch: str | None
     first: int
     lines: int
+    skip: int
     done: frozenset[int]
 
 
@@ -70,15 +74,12 @@ class Leases:
             row = connection.execute(taken.values(values).returning(jobs)).one_or_none()
             if row is None:
                 return None
-            claim = _claim(connection, row)
-        if claim.batch is not None:
-            self._start(claim.batch)
+            claim, starts = _claim(connection, row)
+        if starts:
+            # In a transaction of its own: whoever holds a job's row must not wait for its batch.
+            with self._database.write() as connection:
+                start(connection, row.batch)
         return claim
-
-    def _start(self, batch: str) -> None:
-        """In a transaction of its own: whoever holds a job's row must not wait for its batch."""
-        with self._database.write() as connection:
-            start(connection, batch)
 
     def stop_wanted(self, leases: Sequence[str]) -> frozenset[str]:
         """Those of the given leases that are lost, or whose job is to be cancelled."""
@@ -96,11 +97,11 @@ class Leases:
             if _update(connection, claim, {"progress": text}) and claim.batch is None:
                 tell(connection, claim.id, "progress", progress)
 
-    def succeed(self, claim: Claim, answer: Answer, verdict: str | None) -> None:
+    def succeed(self, claim: Claim, answer: Answer) -> None:
         """End a job with its answer; both or neither are kept."""
         with self._database.write() as connection:
             self._store.put_within(connection, [(answer.identity, answer.body, answer.arrays)])
-            values = {"answer": answer.identity, "verdict": verdict}
+            values = {"answer": answer.identity, "verdict": answer.verdict}
             _finish(connection, claim, Status.SUCCEEDED, values)
 
     def fail(self, claim: Claim, error: Mapping[str, Any]) -> None:
@@ -145,16 +146,19 @@ class Leases:
                 _finish(connection, claim, Status.SUCCEEDED, {})
 
 
-def _claim(connection: Connection, row: Row[Any]) -> Claim:
-    header = None
+def _claim(connection: Connection, row: Row[Any]) -> tuple[Claim, bool]:
+    """The claim on a job, and whether it is the first of its batch."""
+    header, starts = None, False
     done: frozenset[int] = frozenset()
     if row.batch is None:
         tell(connection, row.id, Status.RUNNING)
     else:
-        sha256 = connection.scalar(select(batches.c.header).where(batches.c.id == row.batch))
-        header = sha256 and get_blob(connection, sha256)
+        query = select(batches.c.header, batches.c.status).where(batches.c.id == row.batch)
+        batch = connection.execute(query).one()
+        header = batch.header and get_blob(connection, batch.header)
+        starts = batch.status == Status.QUEUED
         done = lines_done(connection, row.batch, row.first, row.lines)
-    return Claim(
+    claim = Claim(
         id=row.id,
         lease=row.lease,
         kind=row.kind,
@@ -163,8 +167,10 @@ def _claim(connection: Connection, row: Row[Any]) -> Claim:
         batch=row.batch,
         first=row.first,
         lines=row.lines,
+        skip=row.skip,
         done=done,
     )
+    return claim, starts
 
 
 def _update(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from service.jobs.kinds import read_job
@@ -19,12 +20,12 @@ LINE_FIELDS = frozenset({"name", "parameters"})
 def tasks(work: Work) -> Iterator[tuple[int, Callable[[], Task]]]:
     """Index and reader of each line to do; the reader raises :class:`Problem`."""
     bounds = work.bounds
-    if not work.is_chunk:
+    if work.batch is None:
         checked_before = Bounds(bounds.max_depth)
         yield work.first, lambda: read_job(work.request, checked_before)[1]
         return
-    known = None if work.header is None else read_header(work.header, bounds)
-    lines = work.request.split(b"\n")
+    known = None if work.header is None else _known(work.header, bounds)
+    lines = work.request.split(b"\n")[work.skip :]
     for index in work.todo:
         line = lines[index - work.first]
         yield index, lambda line=line: _read_line(line, bounds, known)  # type: ignore[misc]
@@ -33,6 +34,12 @@ def tasks(work: Work) -> Iterator[tuple[int, Callable[[], Task]]]:
 def is_header(value: Any) -> bool:
     """Whether a batch's first line holds what the others share."""
     return isinstance(value, dict) and "parameters" not in value and "network" in value
+
+
+@lru_cache(maxsize=1)
+def _known(raw: bytes, bounds: Bounds) -> Known:
+    """The header of the chunk before, as a rule."""
+    return read_header(raw, bounds)
 
 
 def read_header(raw: bytes, bounds: Bounds = LOCAL) -> Known:

@@ -12,12 +12,16 @@ from service.work import Answer, Outcome, Task
 
 @dataclass(frozen=True)
 class Work:
-    """A job as bytes; of a chunk, the lines in ``todo`` (counted from ``first``)."""
+    """A job as bytes; of a chunk of ``batch``, the lines in ``todo``.
+
+    Line ``first`` stands in ``request`` behind ``skip`` others.
+    """
 
     request: bytes
     header: bytes | None
-    is_chunk: bool
+    batch: str | None
     first: int
+    skip: int
     todo: tuple[int, ...]
     bounds: Bounds
 
@@ -76,4 +80,6 @@ class Ended:
     status: int | None
 
 
+OUTCOMES = (Done, Refused, Broke)
+"""One of these ends a line."""
 Message = Began | Reported | Counted | Done | Refused | Broke | Ended

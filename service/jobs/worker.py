@@ -88,6 +88,7 @@ class Worker:
         while not self._stop.is_set():
             try:
                 if not self._one(solver):
+                    solver.rest()
                     self._wake.wait(IDLE)
                     self._wake.clear()
             except (DBAPIError, PoolTimeout, OSError) as error:

@@ -1,4 +1,6 @@
-"""A process that has the solvers loaded and forks one child a job: ``-m service.jobs.zygote``.
+"""A process that has the solvers loaded and forks a child a job: ``-m service.jobs.zygote``.
+
+Chunks of one batch that follow each other share a child; the worker kills it when it likes.
 
 The kernel kills it when its worker dies, and the child when it dies: no solver is left behind,
 not even one that holds the interpreter. A child that has ended stays a zombie, so that its
@@ -95,10 +97,14 @@ def _child(connection: Connection, solver: Solver) -> None:
         with lock:
             connection.send_bytes(content)
 
-    work: Work = connection.recv()
     teller = Teller(send)
-    for index, read in tasks(work):
-        _one(index, read, solver, teller)
+    while True:
+        try:
+            work: Work = connection.recv()
+        except EOFError:
+            return
+        for index, read in tasks(work):
+            _one(index, read, solver, teller)
 
 
 class Teller:

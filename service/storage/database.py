@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 
 from service.storage.tables import secrets
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test compares it with the scripts."""
 BUSY_SECONDS = 30
 _WRITES = "margincert_writes"

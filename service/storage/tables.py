@@ -109,6 +109,7 @@ jobs = Table(
     Column("batch", String(40), ForeignKey("batches.id"), index=True),
     Column("first", Integer, nullable=False),
     Column("lines", Integer, nullable=False),
+    Column("skip", Integer, nullable=False, server_default="0"),
     Index(None, "status", "seq"),
     Index(None, "owner", "seq"),
     Index(None, "worker"),

@@ -11,13 +11,14 @@ import orjson
 import pytest
 
 from service.jobs.batches import BatchBook
-from service.jobs.chunks import MAX_CHUNK_LINES
+from service.jobs.chunks import SHARES, STORED_LINES, Chunks
 from service.jobs.leases import Claim, Leases
 from service.jobs.records import Status
 from service.jobs.retention import Retention
 from service.jobs.sweep import Identity, leave, register
 from service.problems import Problem
 from service.settings import Settings
+from service.storage.blobs import get_blob
 from service.storage.database import Database
 from tests.jobs.tools import OWNER, finished_batch, new_batch, store, until, working
 from tests.service.hostile import GOOD
@@ -46,9 +47,9 @@ def results(book: BatchBook, identity: str, after: int = -1) -> list[dict[str, A
 
 @pytest.mark.thorough
 def test_lines_under_a_header(book: BatchBook, database: Database, settings: Settings) -> None:
-    lines = [json.dumps(HEADER).encode(), *(line() for _ in range(MAX_CHUNK_LINES + 5)), b""]
+    lines = [json.dumps(HEADER).encode(), *[line()] * (STORED_LINES + 5), b""]
     batch = new_batch(book, settings, lines)
-    assert (batch.total, batch.status) == (MAX_CHUNK_LINES + 5, Status.QUEUED)
+    assert (batch.total, batch.status) == (STORED_LINES + 5, Status.QUEUED)
     with working(database, settings, slots=2):
         ended = finished_batch(book, batch.id)
     assert ended.status is Status.SUCCEEDED
@@ -133,6 +134,27 @@ def test_old_batches_are_forgotten(book: BatchBook, database: Database, settings
     assert book.get(OWNER, waiting.id) == waiting
 
 
+@pytest.mark.parametrize("total", [1, 49, 50, 99, 100, 251, 260, 1234])
+def test_every_line_is_dealt_to_one_chunk(
+    book: BatchBook, database: Database, settings: Settings, total: int
+) -> None:
+    """A worker with a chunk reads the lines that it stands for, and no chunk is a large share."""
+    chunks = Chunks(book, settings)
+    chunks.take(b"%d" % number for number in range(total))
+    chunks.finish()
+    seen = []
+    with database.read() as connection:
+        for chunk in chunks.kept:
+            stored = get_blob(connection, chunk.request).split(b"\n")
+            lines = stored[chunk.skip : chunk.skip + chunk.lines]
+            assert [int(text) for text in lines] == list(
+                range(chunk.first, chunk.first + chunk.lines)
+            )
+            seen += lines
+    assert len(seen) == total
+    assert max(chunk.lines for chunk in chunks.kept) <= max(1, total // SHARES)
+
+
 def test_results_come_in_order_without_gaps(
     book: BatchBook, database: Database, settings: Settings
 ) -> None:
@@ -140,7 +162,7 @@ def test_results_come_in_order_without_gaps(
     from service.jobs.batches import Line
     from tests.jobs.test_queue import ANSWER
 
-    batch = new_batch(book, settings, [whole() for _ in range(MAX_CHUNK_LINES + 1)])
+    batch = new_batch(book, settings, [whole()] * 2 * SHARES)
     here = Identity.mine()
     register(database, here)
     leases = Leases(database, store(database, settings))
@@ -150,18 +172,21 @@ def test_results_come_in_order_without_gaps(
 
     def lines(claim: Claim) -> list[Line]:
         indices = range(claim.first, claim.first + claim.lines)
-        return [Line(i, None, ANSWER, "global_optimum", None) for i in indices]
+        return [Line(i, None, ANSWER, None) for i in indices]
 
     leases.keep(second, lines(second), last=True)
     assert results(book, batch.id) == []
-    leases.keep(first, lines(first)[:7], last=False)
-    assert len(results(book, batch.id)) == 7
+    leases.keep(first, lines(first)[:1], last=False)
+    assert len(results(book, batch.id)) == 1
     leave(database, here)
     register(database, here)
     again = leases.claim(here.id)
     assert again is not None
-    assert again.done == frozenset(range(7))
+    assert again.done == frozenset({0})
     leases.keep(again, lines(again), last=True)
+    assert len(results(book, batch.id)) == 4
+    while rest := leases.claim(here.id):
+        leases.keep(rest, lines(rest), last=True)
     assert len(results(book, batch.id)) == batch.total
     ended = book.get(OWNER, batch.id)
     assert ended is not None

@@ -21,7 +21,7 @@ from service.storage.database import Database
 from service.work import Answer
 from tests.jobs.tools import OWNER, found, store, submission
 
-ANSWER = Answer("cert_" + "0" * 64, b'{"verdict":"global_optimum"}')
+ANSWER = Answer("cert_" + "0" * 64, b'{"verdict":"global_optimum"}', verdict="global_optimum")
 HERE = Identity.mine()
 ELSEWHERE = replace(HERE, id="w" * 32, host="another machine")
 GONE = replace(HERE, id="g" * 32, pid=2**22 + 1)
@@ -132,7 +132,7 @@ def test_cancelling_overrules_an_answer_that_comes_later(queue: JobQueue, leases
     assert claim is not None
     queue.cancel(OWNER, job.id)
     assert leases.stop_wanted([claim.lease]) == {claim.lease}
-    leases.succeed(claim, ANSWER, "global_optimum")
+    leases.succeed(claim, ANSWER)
     ended = found(queue, job.id)
     assert (ended.status, ended.answer) == (Status.CANCELLED, None)
 
@@ -141,7 +141,7 @@ def test_an_answer_stays_when_cancelling_comes_later(queue: JobQueue, leases: Le
     job = queue.submit(submission("answers")).job
     claim = leases.claim(HERE.id)
     assert claim is not None
-    leases.succeed(claim, ANSWER, "global_optimum")
+    leases.succeed(claim, ANSWER)
     leases.cancelled(claim)
     queue.cancel(OWNER, job.id)
     ended = found(queue, job.id)
@@ -161,7 +161,7 @@ def test_a_lost_lease_changes_nothing(queue: JobQueue, leases: Leases, database:
     assert quick is not None
     leases.fail(slow, {"detail": "too late"})
     assert found(queue, job.id).status is Status.RUNNING
-    leases.succeed(quick, ANSWER, "global_optimum")
+    leases.succeed(quick, ANSWER)
     assert found(queue, job.id).status is Status.SUCCEEDED
 
 
