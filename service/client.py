@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from time import sleep
 from types import TracebackType
 from typing import Any, Self
 
@@ -220,9 +220,9 @@ class Client:
 def _pause(attempt: int, asked: str | None) -> None:
     """Sleep: as long as the service asks for, or a random time below 0.1 s, 0.2 s, 0.4 s, ..."""
     if asked is not None and asked.isdigit():
-        time.sleep(min(float(asked), LONGEST_PAUSE))
+        sleep(min(float(asked), LONGEST_PAUSE))
     else:
-        time.sleep(random.uniform(0.0, min(0.1 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311
+        sleep(random.uniform(0.0, min(0.1 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311
 
 
 def _refusal(answer: httpx2.Response) -> ServiceError:

@@ -27,6 +27,7 @@ from service.schemas import FlowRequest, SolveRequest, TablesRequest
 from solvers.budget import Budget
 from solvers.errors import FieldError, InputError, UnsupportedNetworkError
 from solvers.options import Options
+from solvers.problem import Problem
 
 Question = Literal["certify", "kkt", "flow", "tables"]
 
@@ -187,27 +188,43 @@ def keep(answer: Outcome, place: Place) -> Outcome:
 
 def solve(task: Task, report: Report) -> Result:
     """Ask the library; imported here so that the HTTP process need not load it."""
-    import solvers
-    from solvers.certification import budget_of
+    from solvers.certification import answer, budget_of
 
     if task.question == "flow":
         return _follow(task, report)
     if task.question == "tables":
         return _reproduce(task, report)
-    function = solvers.certify if task.question == "certify" else solvers.kkt
-    dataset = {"x": task.x, "y": task.y}
+    problem = _LAST.problem(task)
     budget = budget_of(Options.model_validate(task.options))
     report.watch(budget)
-    result: Result = function(
-        dict(task.network),
-        dataset,
-        task.parameters,
-        name=task.name,
-        budget=budget,
-        report=report,
-        **task.options,
-    )
-    return result
+    return answer(task.question, problem, task.parameters, task.name, budget, report, task.options)
+
+
+class _LastProblem:
+    """The problem of the task before: that of the next one, under the header of a batch."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Mapping[str, Any], Any, Any] | None = None
+        self._problem: Problem | None = None
+
+    def problem(self, task: Task) -> Problem:
+        """The task's problem, built anew unless network and data are the last ones.
+
+        The data are compared by identity: nothing changes the arrays of a request.
+        """
+        from solvers.certification import build_problem
+
+        if self._of is not None and self._problem is not None:
+            network, x, y = self._of
+            if x is task.x and y is task.y and network == task.network:
+                return self._problem
+        self._of = None
+        self._problem = build_problem(dict(task.network), {"x": task.x, "y": task.y})
+        self._of = (task.network, task.x, task.y)
+        return self._problem
+
+
+_LAST = _LastProblem()
 
 
 def _follow(task: Task, report: Report) -> Result:

@@ -217,7 +217,8 @@ def certify(
     Raises :class:`~solvers.errors.InputError` naming the field that is wrong. Running out of a
     budget is not an error: the answer says what is known.
     """
-    return _answer("certify", network, dataset, parameters, name, budget, report, options)
+    problem = build_problem(network, dataset)
+    return answer("certify", problem, parameters, name, budget, report, options)
 
 
 def kkt(
@@ -234,28 +235,34 @@ def kkt(
 
     The point is always the given one (the answer holds no other), so ``refine`` is ignored.
     """
-    return _answer("kkt", network, dataset, parameters, name, budget, report, options)
+    problem = build_problem(network, dataset)
+    return answer("kkt", problem, parameters, name, budget, report, options)
 
 
-def _answer(
+def build_problem(network: Network | Mapping[str, Any], dataset: Mapping[str, Any]) -> Problem:
+    """What :func:`certify` makes of a network and its data; many points may share it."""
+    net = network if isinstance(network, Network) else Network.from_dict(network)
+    x, y = parse_dataset(net, dataset)
+    with np.errstate(all="ignore"):
+        return Problem.build(net, x, y)
+
+
+def answer(
     question: Question,
-    network: Network | Mapping[str, Any],
-    dataset: Mapping[str, Any],
+    problem: Problem,
     parameters: Any,
     name: str | None,
     budget: Budget | None,
     report: Callable[[Certification], None] | None,
     given: Mapping[str, Any],
 ) -> Certification:
+    """One point of a problem that is built already; arguments as in :func:`certify`."""
     options = parse_options(given)
     if question == "kkt":
         options = options.model_copy(update={"questions": ("kkt",)})
-    net = network if isinstance(network, Network) else Network.from_dict(network)
-    x, y = parse_dataset(net, dataset)
-    theta = net.flatten(parameters)
+    theta = problem.network.flatten(parameters)
     budget = budget or budget_of(options)
     with np.errstate(all="ignore"):
-        problem = Problem.build(net, x, y)
         budget.unit = problem.squared_unit
         placement = place(problem, theta, normalize=options.normalize)
 

@@ -21,6 +21,7 @@ from service.process_limits import ONE_THREAD
 
 START_SECONDS = 120.0
 KILL_SECONDS = 5.0
+NAP = 0.01
 MOST_LINES = 2_000
 """Lines after which a child makes room for a new one, whatever it has piled up."""
 
@@ -145,13 +146,23 @@ class Child:
         return done and self.batch is not None and self._given < MOST_LINES
 
     def receive(self, seconds: float) -> Message | None:
-        """The next message, or None when there is none within this time."""
+        """The next message, or None when there is none within this time.
+
+        The messages of a batch are looked for now and then: waking this process for each would
+        cost the child, which sends two a point, more than anything else it does beside solving.
+        """
         if self._ended:
             return Ended(None)
-        ready = [descriptor for descriptor, _ in self._poll.poll(max(seconds, 0.0) * 1e3)]
+        ready = self._ready(0.0 if self.batch else seconds)
+        if self.batch and not ready:
+            time.sleep(min(seconds, NAP))
+            ready = self._ready(0.0)
         if self._connection.fileno() in ready:
             return self._message() or self._wait_for_the_end()
         return self._after_the_end() if ready else None
+
+    def _ready(self, seconds: float) -> list[int]:
+        return [descriptor for descriptor, _ in self._poll.poll(max(seconds, 0.0) * 1e3)]
 
     def kill(self) -> None:
         """End the process and all that it started, whatever they do."""

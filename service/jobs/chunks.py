@@ -13,7 +13,7 @@ from service.reading import Bounds, read_object
 from service.settings import Settings, environment_name
 from solvers.errors import FieldError
 
-STORED_LINES = 250
+STORED_LINES = 200
 STORED_BYTES = 4_000_000
 """Lines that are stored together: no more than this, unless one alone is larger."""
 SHARES = 50

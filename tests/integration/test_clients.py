@@ -60,7 +60,7 @@ def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice busy, once out of reach, then answered; a refusal comes at once."""
     answers = iter([503, 429, None, 200, 422])
     asked: list[float] = []
-    monkeypatch.setattr(time, "sleep", asked.append)
+    monkeypatch.setattr("service.client.sleep", asked.append)
 
     def transport(request: httpx2.Request) -> httpx2.Response:
         status = next(answers)

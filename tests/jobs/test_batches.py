@@ -134,7 +134,7 @@ def test_old_batches_are_forgotten(book: BatchBook, database: Database, settings
     assert book.get(OWNER, waiting.id) == waiting
 
 
-@pytest.mark.parametrize("total", [1, 49, 50, 99, 100, 251, 260, 1234])
+@pytest.mark.parametrize("total", [1, 49, 50, 99, 100, 201, 260, 1234])
 def test_every_line_is_dealt_to_one_chunk(
     book: BatchBook, database: Database, settings: Settings, total: int
 ) -> None:
