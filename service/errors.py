@@ -7,7 +7,7 @@ from http import HTTPStatus
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -29,7 +29,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    for trouble in (OperationalError, InterfaceError, PoolTimeout):
+    for trouble in (OperationalError, InterfaceError, InternalError, PoolTimeout):
         app.add_exception_handler(trouble, _on_storage)
     app.add_exception_handler(Exception, _on_unexpected)
 
@@ -83,10 +83,10 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _on_storage(request: Request, error: Exception) -> Response:
-    """The database is away, or full: nothing was kept."""
+    """The database is away, or full, or can only be read: nothing was kept."""
     text = str(error).partition("\n")[0]
     _log.error("storage", request_id=request.scope.get("request_id"), error=text)
-    if "full" in text or "readonly" in text or "No space" in text:
+    if any(word in text for word in ("full", "readonly", "read-only", "No space")):
         return _respond(request, Problem(Kinds.STORAGE_FULL, "The database takes no more."))
     detail = "The database does not answer; nothing was kept. Try again."
     headers = {"Retry-After": "5"}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
@@ -31,14 +32,13 @@ def initdb() -> Path | None:
 def server() -> Iterator[str]:
     """The address of a server; skips the test, with the reason, where there is none."""
     named = os.environ.get(NAMED)
-    program = initdb()
     if named:
         yield named
-    elif program is None:
+    elif initdb() is None:
         pytest.skip(f"no PostgreSQL: {NAMED} is not set and there is no initdb")
     else:
-        with _own_server(program.parent) as url:
-            yield url
+        with own_server() as own:
+            yield own.url
 
 
 @contextmanager
@@ -55,30 +55,61 @@ def database(server_url: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+class Own:
+    """A server of our own, which may be killed and started again."""
+
+    def __init__(self, programs: Path, directory: Path) -> None:
+        self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self._directory = directory
+        self._port = _free_port()
+        shutil.chown(directory, self._user)
+        self._data = directory / "data"
+        self._control: list[str | Path] = [
+            programs / "pg_ctl", "-D", self._data, "-w", "-l", directory / "log",
+        ]  # fmt: skip
+        self._run([programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust"])
+        self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start it, after a crash with recovery; returns when it answers."""
+        settings = f"-c listen_addresses=127.0.0.1 -p {self._port} -k {self._directory}"
+        self._run([*self._control, "-o", settings, "start"])
+
+    def stop(self) -> None:
+        """Stop it, unless it has been killed."""
+        if (self._data / "postmaster.pid").exists():
+            self._run([*self._control, "-m", "immediate", "stop"])
+
+    def kill(self) -> None:
+        """All its processes at once, as when the power fails."""
+        main = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        processes = [main, *main.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
+    def _run(self, command: list[str | Path]) -> None:
+        subprocess.run(
+            command, check=True, user=self._user, cwd=self._directory, stdout=subprocess.DEVNULL
+        )
+
+
 @contextmanager
-def _own_server(programs: Path) -> Iterator[str]:
-    """A cluster in a directory of its own; PostgreSQL refuses to run as root."""
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+def own_server() -> Iterator[Own]:
+    """A running server of our own; skips the test where PostgreSQL is not installed."""
+    program = initdb()
+    if program is None:
+        pytest.skip("no PostgreSQL of our own: there is no initdb")
     directory = Path(tempfile.mkdtemp(prefix="margincert-postgres-"))
     try:
-        shutil.chown(directory, user)
-        data, port = directory / "data", _free_port()
-        options = ["-U", "postgres", "-A", "trust"]
-        create: list[str | Path] = [programs / "initdb", "-D", data, *options]
-        _run_as(user, directory, create)
-        settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {directory}"
-        control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-w", "-l", directory / "log"]
-        _run_as(user, directory, [*control, "-o", settings, "start"])
+        own = Own(program.parent, directory)
+        own.start()
         try:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            yield own
         finally:
-            _run_as(user, directory, [*control, "-m", "immediate", "stop"])
+            own.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _run_as(user: str, directory: Path, command: list[str | Path]) -> None:
-    subprocess.run(command, check=True, user=user, cwd=directory, stdout=subprocess.DEVNULL)
 
 
 def _free_port() -> int:
