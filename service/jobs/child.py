@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, Pipe
@@ -122,6 +123,7 @@ class Child:
         """``pid`` None: it never came to life."""
         self.batch = batch
         self._left = self._given = 0
+        self._inbox: deque[Message] = deque()
         self._connection = connection
         self._control = control
         self.pid = pid
@@ -133,6 +135,7 @@ class Child:
 
     def give(self, work: Work) -> None:
         """Send the job; a child that is dead already says so when it is listened to."""
+        self._inbox.clear()
         self._left = len(work.todo)
         self._given += self._left
         try:
@@ -151,6 +154,8 @@ class Child:
         The messages of a batch are looked for now and then: waking this process for each would
         cost the child, which sends two a point, more than anything else it does beside solving.
         """
+        if self._inbox:
+            return self._next()
         if self._ended:
             return Ended(None)
         ready = self._ready(0.0 if self.batch else seconds)
@@ -188,9 +193,13 @@ class Child:
 
     def _message(self) -> Message | None:
         try:
-            message: Message = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own
+            self._inbox.extend(pickle.loads(self._connection.recv_bytes()))  # noqa: S301 - our own
         except (EOFError, OSError):
             return None
+        return self._next()
+
+    def _next(self) -> Message:
+        message = self._inbox.popleft()
         if isinstance(message, OUTCOMES):
             self._left -= 1
         return message

@@ -59,6 +59,7 @@ class Execution:
         self._wanted = wanted
         lines = range(claim.first, claim.first + claim.lines)
         self._todo = [line for line in lines if line not in claim.done]
+        self._careful = False
         self._ready: list[Line] = []
         self._kept = self._told = time.monotonic()
         self._forget_line()
@@ -74,6 +75,7 @@ class Execution:
                 self._claim.skip,
                 tuple(self._todo),
                 self._bounds,
+                careful=self._careful,
             )
             self._forget_line()
             with solver.run(work) as child:
@@ -156,6 +158,7 @@ class Execution:
 
     def _died(self) -> None:
         """The process ended by itself, or somebody else killed it."""
+        self._careful = True
         attempts = self._leases.died(self._claim)
         _log.warning("solver_died", job_id=self._claim.id, attempts=attempts)
         if attempts >= MAX_ATTEMPTS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from service.jobs.kinds import read_job
@@ -17,18 +18,28 @@ HEADER_FIELDS = frozenset({"network", "dataset", "options"})
 LINE_FIELDS = frozenset({"name", "parameters"})
 
 
-def tasks(work: Work) -> Iterator[tuple[int, Callable[[], Task]]]:
-    """Index and reader of each line to do; the reader raises :class:`Problem`."""
+@dataclass(frozen=True)
+class LineToDo:
+    """One line of a job; ``read`` raises :class:`Problem`."""
+
+    index: int
+    size: int
+    read: Callable[[], Task]
+
+
+def tasks(work: Work) -> Iterator[LineToDo]:
+    """The lines to do."""
     bounds = work.bounds
     if work.batch is None:
         checked_before = Bounds(bounds.max_depth)
-        yield work.first, lambda: read_job(work.request, checked_before)[1]
+        size = len(work.request)
+        yield LineToDo(work.first, size, lambda: read_job(work.request, checked_before)[1])
         return
     known = None if work.header is None else _known(work.header, bounds)
     lines = work.request.split(b"\n")[work.skip :]
     for index in work.todo:
         line = lines[index - work.first]
-        yield index, lambda line=line: _read_line(line, bounds, known)  # type: ignore[misc]
+        yield LineToDo(index, len(line), partial(_read_line, line, bounds, known))
 
 
 def is_header(value: Any) -> bool:

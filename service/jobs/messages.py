@@ -24,6 +24,8 @@ class Work:
     skip: int
     todo: tuple[int, ...]
     bounds: Bounds
+    careful: bool = False
+    """Tell every outcome before the next line is read: a process died on the way."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from multiprocessing.connection import Connection
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.jobs.lines import tasks
+from service.jobs.lines import LineToDo, tasks
 from service.jobs.messages import Began, Broke, Counted, Done, Message, Refused, Reported, Work
 from service.problems import Problem
 from service.process_limits import killed_with
@@ -40,6 +39,8 @@ READY = b"r"
 NUMBER = struct.Struct("!q")
 FLUSH_EVERY = 0.1
 """Seconds between two looks for a report that was not sent yet."""
+READ_AT_ONCE = 20_000
+"""An outcome waits for a line of so many bytes to be read, to be sent with its beginning."""
 COUNT_EVERY = 10
 """Every so many looks, patterns and nodes are counted."""
 
@@ -90,30 +91,45 @@ def _fork(control: socket.socket, descriptor: int, solver: Solver) -> int:
 
 
 def _child(connection: Connection, solver: Solver) -> None:
-    lock = threading.Lock()
-
-    def send(message: Message) -> None:
-        content = pickle.dumps(message)
-        with lock:
-            connection.send_bytes(content)
-
-    teller = Teller(send)
+    teller = Teller(connection)
     while True:
         try:
             work: Work = connection.recv()
         except EOFError:
             return
-        for index, read in tasks(work):
-            _one(index, read, solver, teller)
+        for line in tasks(work):
+            if work.careful or line.size > READ_AT_ONCE:
+                teller.flush()
+            _one(line, solver, teller)
+        teller.flush()
 
 
 class Teller:
     """Sends messages, and what is known of the line at work, from one thread for all lines."""
 
-    def __init__(self, send: Callable[[Message], None]) -> None:
-        self.send = send
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._held: list[Message] = []
         self.reports: Reports | None = None
         threading.Thread(target=self._run, daemon=True).start()
+
+    def hold(self, message: Message) -> None:
+        """Send a message together with the next one."""
+        with self._lock:
+            self._held.append(message)
+
+    def send(self, message: Message) -> None:
+        """Send a message behind those that are held."""
+        self.hold(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is held."""
+        with self._lock:
+            if self._held:
+                self._connection.send_bytes(pickle.dumps(self._held))
+                self._held = []
 
     def _run(self) -> None:
         for look in count(1):
@@ -128,12 +144,13 @@ class Teller:
                 self.send(Counted(reports.counts()))
 
 
-def _one(index: int, read: Callable[[], Task], solver: Solver, teller: Teller) -> None:
+def _one(line: LineToDo, solver: Solver, teller: Teller) -> None:
     """One line to its outcome; whatever goes wrong in it is its own."""
+    index = line.index
     try:
-        task = read()
+        task = line.read()
     except Problem as problem:
-        teller.send(Refused(index, problem.document(None)))
+        teller.hold(Refused(index, problem.document(None)))
         return
     teller.send(Began(index, _light(task)))
     teller.reports = Reports(lambda known: teller.send(Reported(index, known)), timed=False)
@@ -143,7 +160,7 @@ def _one(index: int, read: Callable[[], Task], solver: Solver, teller: Teller) -
     except Exception:  # noqa: BLE001 - a bug of a solver fails its job and no other
         message = Broke(index, traceback.format_exc())
     teller.reports = None
-    teller.send(message)
+    teller.hold(message)
 
 
 def _light(task: Task) -> Task:

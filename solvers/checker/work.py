@@ -2,7 +2,7 @@
 
 from .errors import Rejected
 
-DEFAULT_LIMIT = 1_000_000_000
+DEFAULT_LIMIT = 10_000_000_000
 """Multiplications of integers that one certificate may cost: a few minutes."""
 
 
