@@ -169,6 +169,14 @@ class Numerical(ResponseModel):
     tolerance: float
 
 
+class SearchRow(ResponseModel):
+    """After so many nodes of a search: what was proved, and the best point known."""
+
+    nodes: int
+    lower_bound: float
+    incumbent: float
+
+
 class Global(ResponseModel):
     """Is the point a global optimum?"""
 
@@ -179,6 +187,9 @@ class Global(ResponseModel):
     better_point: Point
     better_objective: float | None
     numerical: Numerical | None
+    history: list[SearchRow] | None = Field(
+        None, max_length=100, description="How branch and bound went, where it was needed."
+    )
     reason: str | None
 
 
