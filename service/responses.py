@@ -306,6 +306,8 @@ class Sample(ResponseModel):
     margins: list[float]
     conserved: list[float]
     neuron_directions: list[Any] | None
+    neuron_norms: list[list[float]] | None = None
+    layer_norms: list[float] = []
     separated: bool
 
 
@@ -333,6 +335,7 @@ class FlowAnswer(ResponseModel):
 
     id: str = Field(pattern="^flow_[0-9a-f]{64}$")
     name: str | None
+    network: dict[str, Any] | None = None
     summary: str
     converged: bool
     accuracy: float | None
