@@ -84,8 +84,8 @@ def _facts(answer: Json) -> Iterator[tuple[str, Any]]:
             yield words.label(key), f"{first[key]:.6g} to {last[key]:.6g}"
     for key, label in (
         ("monotone_margin", "The normalized margin never fell"),
-        ("monotone_smoothed_margin", "The smoothed margin never fell"),
         ("largest_margin_fall", "Its largest fall, relative"),
+        ("monotone_smoothed_margin", "The smoothed margin never fell"),
     ):
         if answer.get(key) is not None:
             yield label, answer[key]
