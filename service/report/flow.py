@@ -19,9 +19,9 @@ _EVENTS = {
     "sign_change": "neuron {neuron} of layer {layer} becomes {side} on example {example}",
 }
 _KINDS = {
-    "neuron_dies": "{count} times a neuron dies",
-    "neuron_wakes": "{count} times one wakes up",
-    "sign_change": "{count} times a pre-activation changes its sign",
+    "neuron_dies": "neurons that die",
+    "neuron_wakes": "neurons that wake up",
+    "sign_change": "pre-activations that change their sign",
 }
 
 
@@ -102,10 +102,10 @@ def _events(answer: Json) -> dict[str, Any] | None:
     if not found:
         return None
     counts = Counter(event["kind"] for event in found)
-    told = [_KINDS[kind].format(count=count) for kind, count in counts.items()]
+    told = [f"{_KINDS[kind]}: {count}" for kind, count in counts.items()]
     return {
         "all": len(found),
-        "counted": f"Between the steps of the curve {', '.join(told)}.",
+        "counted": f"{words.label('; '.join(told))}.",
         "shown": [{**event, "says": _event(event)} for event in found[:MOST_EVENTS]],
     }
 
@@ -122,7 +122,7 @@ def _limit(answer: Json) -> Iterator[str]:
         yield (
             "The end of the curve was polished to an exact KKT point, at a distance of "
             f"{polish['accuracy']:.3g} between the directions; the curve tends to it. That is "
-            "evidence about a limit, not a proof: the certificate is about the point itself."
+            "evidence about a limit, not a proof; what is proved is about the point itself."
         )
     elif polish.get("reason"):
         yield f"No limit is named: {polish['reason']}."

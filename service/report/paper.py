@@ -14,13 +14,14 @@ def context(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": "The paper's two tables",
         "cited": "Tables",
-        "summary": f"{answer['summary']} {answer['instances']} random instances a positive cell, "
+        "summary": f"{answer['summary']} Random instances a positive cell: {answer['instances']}; "
         f"seed {answer['seed']}.",
         "complete": answer["complete"],
         "as_the_paper_says": answer["as_the_paper_says"],
         "sections": [
             (title, [cell for cell in cells if cell["table"] == number])
             for number, title in TITLES.items()
+            if any(cell["table"] == number for cell in cells)
         ],
         "tolerances": [],
     }

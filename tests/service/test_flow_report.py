@@ -119,7 +119,7 @@ def test_events_are_told() -> None:
     assert body["events"]
     page = checked(body)
     assert "neuron 2 of layer 1 dies: inactive on every example" in page.text
-    assert f"{len(body['events'])}" in page.text
+    assert "Pre-activations that change their sign: 2; neurons that die: 1." in page.text
     assert "Not certified: not asked for." in page.text
 
 
