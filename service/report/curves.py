@@ -18,6 +18,7 @@ _LINEAR = 10.0
 """Logarithms of time and loss are drawn to scale up to this size, logarithmically beyond."""
 _COLOURS = (BLUE, ORANGE, GREEN, RED, GREY)
 MOST_LAYERS = 12
+MOST_POINTS = 300
 
 
 def margins(answer: Json) -> Picture | None:
@@ -117,8 +118,15 @@ def layers(answer: Json) -> Picture | None:
 
 
 def timed(answer: Json) -> list[Json]:
-    """The samples that have a time: all but the start."""
-    return [sample for sample in answer["trajectory"] if sample["log_time"] is not None]
+    """At most ``MOST_POINTS`` of the samples that have a time: all but the start."""
+    found = [sample for sample in answer["trajectory"] if sample["log_time"] is not None]
+    return [found[k] for k in spread(len(found), MOST_POINTS)]
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Indices of at most ``most`` of so many things, the first and the last among them."""
+    places = np.linspace(0, max(count - 1, 0), min(count, most))
+    return [int(place) for place in np.unique(places.round())]
 
 
 def column(samples: list[Json], name: str) -> Vector:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from service.report import planar
+from service.report import curves, planar
 from service.report.arrays import Vector
 from service.report.drawing import BLUE, GREY, RED, Picture, picture
 
@@ -61,9 +61,7 @@ def _paths(answer: Json) -> Vector | None:
         return None
     if not samples[0].get("neuron_norms") or not samples[0].get("neuron_directions"):
         return None
-    chosen = [
-        samples[k] for k in np.unique(np.linspace(0, len(samples) - 1, MOST_POINTS, dtype=int))
-    ]
+    chosen = [samples[k] for k in curves.spread(len(samples), MOST_POINTS)]
     directions: Vector = np.array([s["neuron_directions"][0] for s in chosen], dtype=np.float64)
     norms = np.array([s["neuron_norms"][0] for s in chosen], dtype=np.float64)
     whole = np.array([s["norm"] for s in chosen], dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from starlette.testclient import TestClient
@@ -121,6 +122,22 @@ def test_events_are_told() -> None:
     assert "neuron 2 of layer 1 dies: inactive on every example" in page.text
     assert "Pre-activations that change their sign: 2; neurons that die: 1." in page.text
     assert "Not certified: not asked for." in page.text
+
+
+def test_a_long_curve_of_many_neurons_stays_small() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((20, 2))
+    body = gradient_flow(
+        {"type": "fully_connected", "widths": [2, 60, 1], "activation": "relu"},
+        {"x": x, "y": np.sign(x @ [1.0, 0.5])},
+        [generator.standard_normal((60, 2)), generator.standard_normal((1, 60))],
+        method="descent",
+        steps=300,
+        certify=False,
+    ).to_dict()
+    longer = {**body, "trajectory": body["trajectory"] * 20}
+    assert len(longer["trajectory"]) > 1500
+    assert len(pictures(checked(longer))) == 3
 
 
 @pytest.mark.parametrize("method", ["flow", "descent"])
