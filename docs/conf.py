@@ -15,7 +15,6 @@ author = "The margincert authors"
 version = release = __version__
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
-suppress_warnings = ["misc.highlighting_failure"]  # JSON that is shown with ... in it
 html_theme = "furo"
 html_title = f"margincert {release}"
 myst_heading_anchors = 3

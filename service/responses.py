@@ -169,6 +169,14 @@ class Numerical(ResponseModel):
     tolerance: float
 
 
+class SearchRow(ResponseModel):
+    """After so many nodes of a search: what was proved, and the best point known."""
+
+    nodes: int
+    lower_bound: float
+    incumbent: float
+
+
 class Global(ResponseModel):
     """Is the point a global optimum?"""
 
@@ -179,6 +187,9 @@ class Global(ResponseModel):
     better_point: Point
     better_objective: float | None
     numerical: Numerical | None
+    history: list[SearchRow] | None = Field(
+        None, max_length=100, description="How branch and bound went, where it was needed."
+    )
     reason: str | None
 
 
@@ -295,6 +306,8 @@ class Sample(ResponseModel):
     margins: list[float]
     conserved: list[float]
     neuron_directions: list[Any] | None
+    neuron_norms: list[list[float]] | None = None
+    layer_norms: list[float] = []
     separated: bool
 
 
@@ -322,6 +335,7 @@ class FlowAnswer(ResponseModel):
 
     id: str = Field(pattern="^flow_[0-9a-f]{64}$")
     name: str | None
+    network: dict[str, Any] | None = None
     summary: str
     converged: bool
     accuracy: float | None

@@ -204,8 +204,24 @@ class Writer:
                 "solver": numerical.solver,
                 "tolerance": numerical.tolerance,
             },
+            "history": self._history(finding, objective),
             "reason": finding.reason,
         }
+
+    def _history(self, finding: GlobalFinding, objective: float) -> list[Json] | None:
+        """How the bound was searched for; no row says more than what stands proved beside it."""
+        proved = finding.lower_bound
+        if not finding.history or proved is None:
+            return None
+        least = objective if finding.better is None else finding.better.objective
+        return [
+            {
+                "nodes": row.nodes,
+                "lower_bound": min(row.bound, proved) * self.square,
+                "incumbent": max(row.incumbent, least) * self.square,
+            }
+            for row in finding.history
+        ]
 
     def layers(self, findings: Sequence[LayerFinding], theta: Vector) -> list[Json]:
         """The field ``layers``."""
@@ -255,7 +271,8 @@ def unanswered(reason: str) -> Json:
         **dict.fromkeys(("method", "radius", "slack", "robust_radius")),
         "witness": [],
     }
-    bounds = ("method", "lower_bound", "gap", "better_point", "better_objective", "numerical")
+    points = ("better_point", "better_objective", "numerical", "history")
+    bounds = ("method", "lower_bound", "gap", *points)
     return {"kkt": kkt, "local": local, "global": {**unknown, **dict.fromkeys(bounds)}}
 
 

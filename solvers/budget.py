@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from solvers.errors import BudgetExceeded
+from solvers.history import History
 
 Progress = Callable[[Mapping[str, float]], None]
 
@@ -35,7 +36,8 @@ class Budget:
     ``time_limit`` is in seconds from creation; ``max_patterns`` counts activation patterns (sign
     cells) examined, ``max_nodes`` search nodes; ``max_memory_mb`` bounds any single array a solver
     allocates (the process limit is the caller's). ``cancelled`` is polled; ``progress`` receives
-    numbers such as ``{"bound": ..., "incumbent": ..., "nodes": ...}``, objectives times ``unit``.
+    numbers such as ``{"bound": ..., "incumbent": ..., "nodes": ...}``, objectives times ``unit``;
+    ``history`` keeps all that a search tells, in the search's own unit.
     """
 
     time_limit: float = 10.0
@@ -48,6 +50,7 @@ class Budget:
     nodes: int = 0
     unit: float = 1.0
     started: float = field(default_factory=time.monotonic)
+    history: History = field(default_factory=History)
     _told: float = -math.inf
 
     @property
@@ -61,10 +64,12 @@ class Budget:
         Objectives that it tells are multiples of ``unit``.
         """
         limit = self.time_limit - (1.0 - share) * self.remaining
-        return replace(self, time_limit=limit, unit=self.unit * unit)
+        history = History(self.nodes)
+        return replace(self, time_limit=limit, unit=self.unit * unit, history=history)
 
     def tell(self, bound: float, incumbent: float) -> None:
         """Report how far a search has come: what it has proved, and the best point it knows."""
+        self.history.add(self.nodes, bound, incumbent)
         now = time.monotonic()
         if now - self._told < _TELL_AFTER:
             return

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.certificate import Claim
+from solvers.history import Row
 
 Vector = NDArray[np.float64]
 
@@ -88,6 +89,7 @@ class GlobalFinding:
     """Answer to: is the point a global optimum?
 
     ``lower_bound`` is proved (None: none found); ``better`` is exactly feasible and lower.
+    ``history``: how a search for the bound went, where there was one.
     """
 
     answer: Answer
@@ -96,6 +98,7 @@ class GlobalFinding:
     better: FeasiblePoint | None = None
     numerical: NumericalBound | None = None
     reason: str | None = None
+    history: tuple[Row, ...] = field(default=(), repr=False)
     claims: tuple[Claim, ...] = field(default=(), repr=False)
 
 

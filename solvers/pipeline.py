@@ -240,11 +240,13 @@ def _weigh(
     strongest = max(bounds, key=lambda b: b.value, default=None)
     value = None if strongest is None or not strongest.value > 0.0 else strongest.value
     claims = () if strongest is None or value is None else (strongest.claim,)
+    history = next((bound.history for bound in bounds if bound.history), ())
     if value is not None and strongest is not None and objective - value <= tolerance * objective:
         return GlobalFinding(
             Answer.YES,
             strongest.method,
             value,
+            history=history,
             claims=claims,
             reason="the proved lower bound meets the objective",
         )
@@ -256,11 +258,12 @@ def _weigh(
             "better_point",
             value,
             best,
+            history=history,
             claims=(*claims, claim),
             reason="a feasible point with smaller norm is attached",
         )
     reason = "no proved lower bound meets the objective, and no better point was found"
-    return GlobalFinding(Answer.UNKNOWN, None, value, claims=claims, reason=reason)
+    return GlobalFinding(Answer.UNKNOWN, None, value, history=history, claims=claims, reason=reason)
 
 
 def _best_known(

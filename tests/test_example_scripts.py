@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from examples import (
+    how_small,
     remark_3_1_unbounded,
     remark_3_2_perturbed,
     remark_4_1_predictor,
@@ -18,6 +19,7 @@ from examples import (
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {
+    "how_small": "how-small.png",
     "remark_3_1_unbounded": "remark-3.1.png",
     "remark_3_2_perturbed": "remark-3.2.png",
     "remark_4_1_predictor": "remark-4.1.png",
@@ -73,3 +75,21 @@ def test_theorem_6_1_has_eight_curves() -> None:
     assert len(theorem_6_1_margin.KINDS) == 8
     result = theorem_6_1_margin.curve(*theorem_6_1_margin.KINDS[0])
     assert result.trajectory[0].normalized_margin == pytest.approx(0.9107, abs=1e-4)
+
+
+@pytest.mark.thorough
+def test_small_residuals_stand_before_both_verdicts() -> None:
+    """The rows of docs/how-small.md: each curve falls; more steps never need a larger delta."""
+    for name, word in (("theorem-3.2", "not_local_optimum"), ("lemma-c.6", "local_optimum")):
+        curves = []
+        parameters: list[object] = []
+        for _, log_loss, parameters in how_small.checkpoints(name):
+            assert log_loss < -10.0
+            curves.append([eps for _, eps in how_small.trade_off(name, parameters)])
+            assert np.all(np.diff(curves[-1]) <= 1e-9)
+        assert np.all(np.diff(curves, axis=0) <= 1e-9)
+        assert curves[-1][0] > 0.4
+        assert curves[-1][-2] < 0.02
+        found, distance = how_small.verdict(name, parameters)
+        assert found == word
+        assert 0.0 < distance < 0.02

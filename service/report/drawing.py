@@ -26,6 +26,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.formatter.use_mathtext": False,
+    "axes.formatter.useoffset": False,
     "axes.unicode_minus": False,
     "path.simplify": True,
     "figure.facecolor": "white",

@@ -6,10 +6,17 @@ from pydantic import ValidationError
 
 from service import strict_json
 from service.problems import Kinds, Problem
-from service.responses import Certification, KktAnswer
-from solvers.errors import FieldError
+from service.responses import Certification, FlowAnswer, KktAnswer, ResponseModel, TablesAnswer
+from solvers.errors import FieldError, InputError
 
 _MAX_DEPTH = 64
+_KINDS: dict[str, type[ResponseModel]] = {
+    "trajectory": FlowAnswer,
+    "cells": TablesAnswer,
+    "verdict": Certification,
+    "kkt": KktAnswer,
+}
+"""Each kind of answer by a field of its own."""
 
 
 def page_of(raw: bytes) -> bytes:
@@ -17,11 +24,14 @@ def page_of(raw: bytes) -> bytes:
     from service.report.page import render
 
     answer = strict_json.parse(raw, max_depth=_MAX_DEPTH)
-    if not isinstance(answer, dict) or "termination" not in answer:
-        found = "a request" if isinstance(answer, dict) and "parameters" in answer else "no answer"
-        message = f"found {found}, expected what 'margincert certify --json' prints"
+    model = next((_KINDS[k] for k in _KINDS if isinstance(answer, dict) and k in answer), None)
+    if model is None:
+        asks = isinstance(answer, dict) and "network" in answer
+        found = "a request" if asks else "no answer"
+        message = (
+            f"found {found}, expected what 'margincert certify --json' or 'flow --json' prints"
+        )
         raise Problem.fields([FieldError("", message)])
-    model = Certification if "verdict" in answer else KktAnswer
     try:
         model.model_validate(answer)
     except ValidationError as error:
@@ -31,6 +41,6 @@ def page_of(raw: bytes) -> bytes:
         ) from None
     try:
         return render(answer).encode()
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, InputError) as error:
         detail = f"The answer is damaged: {error!r} while its numbers were read."
         raise Problem(Kinds.BAD_REQUEST, detail) from error

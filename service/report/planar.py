@@ -85,7 +85,7 @@ def neurons(answer: Mapping[str, Any]) -> Picture | None:
         _arrows(ax, here, factor)
         if there is not None:
             _moves(ax, factor * here.neurons, factor * there.neurons)
-        _examples(ax, here)
+        draw_examples(ax, here.x, here.y)
         ax.set(xlabel="x₁", ylabel="x₂")
 
     return picture("neurons", draw, height=4.6, alt=_alt(here), caption=_caption(factor, there))
@@ -117,9 +117,10 @@ def _moves(ax: Axes, start: Vector, end: Vector) -> None:
         ax.annotate("", xy=tuple(b), xytext=tuple(a), arrowprops={**arrow, "shrinkA": 0})
 
 
-def _examples(ax: Axes, here: Plane) -> None:
+def draw_examples(ax: Axes, x: Vector, y: Vector) -> None:
+    """A plus for every example labelled 1, a square for the others."""
     for label, marker, colour in ((1, "P", ORANGE), (-1, "s", "#6a1b9a")):
-        chosen = here.x[here.y == label]
+        chosen = x[y == label]
         ax.plot(chosen[:, 0], chosen[:, 1], marker, color=colour, markersize=8, linestyle="none")
 
 

@@ -1,12 +1,11 @@
-"""The plots of a report: margins and multipliers, the witness path, the predictor."""
+"""The plots of a report: margins and multipliers, bounds and their search, the predictor."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -15,6 +14,9 @@ from service.report.arrays import Load, Vector, vector
 from service.report.drawing import BLUE, GREEN, GREY, ORANGE, RED, Picture, picture
 
 MOST_BARS = 100
+_MANY_NODES = 100
+"""More nodes than this are drawn logarithmically."""
+_LEAST_GAP = 1e-16
 
 
 def margins(answer: Mapping[str, Any], load: Load) -> Picture | None:
@@ -60,41 +62,6 @@ def _shown(values: Vector) -> NDArray[np.int64]:
     return np.argsort(values, kind="stable")[:MOST_BARS].astype(np.int64)
 
 
-def witness_path(answer: Mapping[str, Any]) -> Picture | None:
-    """Objective, and decrease, of the better points near by against their distance."""
-    found = (answer.get("local") or {}).get("witness") or []
-    if not found or answer.get("objective") is None:
-        return None
-    distances = [point["distance"] for point in found]
-    objectives = [point["objective"] for point in found]
-    objective = float(answer["objective"])
-
-    def draw(figure: Figure) -> None:
-        above, below = figure.subplots(2, 1, sharex=True)
-        above.semilogx(distances, objectives, "o-", color=BLUE, markersize=4)
-        above.axhline(objective, color=GREY, linewidth=1, linestyle="--")
-        above.set_ylabel("objective")
-        _decrease(below, distances, [objective - value for value in objectives])
-
-    return picture(
-        "path",
-        draw,
-        height=3.8,
-        alt=f"Objectives of {len(found)} feasible points at distances from {min(distances):.3g} to "
-        f"{max(distances):.3g}; all are below the objective {objective:.6g} of the point.",
-        caption="Feasible points near by: their objective (dashed: that of the point) and how much "
-        "smaller it is, against the distance from the point.",
-    )
-
-
-def _decrease(ax: Axes, distances: Sequence[float], decreases: Sequence[float]) -> None:
-    """What rounding leaves of the smallest decreases may be zero, which has no logarithm."""
-    pairs = [(r, d) for r, d in zip(distances, decreases, strict=True) if d > 0.0]
-    ax.loglog([r for r, _ in pairs], [d for _, d in pairs], "o-", color=GREEN, markersize=4)
-    ax.set_xlabel("distance")
-    ax.set_ylabel("decrease")
-
-
 def bounds(answer: Mapping[str, Any]) -> Picture | None:
     """Objective, best point known and proved lower bound on one line."""
     found = answer.get("global") or {}
@@ -122,6 +89,43 @@ def bounds(answer: Mapping[str, Any]) -> Picture | None:
         height=0.45 * len(marks) + 0.8,
         alt="; ".join(f"{label} {value:.6g}" for label, value, *_ in marks) + ".",
         caption="Nothing feasible lies left of the lower bound.",
+    )
+
+
+def search(answer: Mapping[str, Any]) -> Picture | None:
+    """Bound and incumbent of branch and bound, and the gap between them, against the nodes."""
+    found = answer.get("global") or {}
+    rows = found.get("history") or []
+    if len(rows) < 2:
+        return None
+    nodes = np.array([row["nodes"] for row in rows])
+    bound = np.array([row["lower_bound"] for row in rows])
+    incumbent = np.array([row["incumbent"] for row in rows])
+    gaps = (incumbent - bound) / np.maximum(incumbent, np.finfo(np.float64).tiny)
+
+    def draw(figure: Figure) -> None:
+        above, below = figure.subplots(2, 1, sharex=True)
+        steps: Any = {"where": "post", "linewidth": 1.6}
+        above.step(nodes, incumbent, color=ORANGE, **steps)
+        above.step(nodes, bound, color=GREEN, **steps)
+        above.set_ylabel("objective")
+        below.step(nodes, np.maximum(gaps, _LEAST_GAP), color=BLUE, **steps)
+        below.set(yscale="log", ylabel="relative gap", xlabel="nodes examined")
+        if nodes[-1] > _MANY_NODES:
+            below.set_xscale("symlog", linthresh=10.0)
+        else:
+            below.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+    seconds = (answer.get("timings") or {}).get("search")
+    took = "" if seconds is None else f", in a stage of {seconds:.3g} s"
+    return picture(
+        "search",
+        draw,
+        height=3.6,
+        alt=f"Steps over {nodes[-1]} nodes: the best point known falls from {incumbent[0]:.6g} to "
+        f"{incumbent[-1]:.6g}, the proved bound rises from {bound[0]:.6g} to {bound[-1]:.6g}.",
+        caption=f"Branch and bound over {nodes[-1]} nodes{took}: the best point known (orange) and "
+        "what was proved so far (green); below, the gap between them, relative to the former.",
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 MOST_OF_A_NETWORK = 400
+MOST_LISTED = 20
 
 VERDICTS: Mapping[str, str] = {
     "infeasible": "Infeasible",
@@ -53,6 +54,8 @@ TOLERANCES: Mapping[str, str] = {
     "gap": "a global yes: (objective − lower bound) / objective is at most this",
     "kink": "a pre-activation z counts as a kink where |z| ≤ this × ‖w‖ ‖input‖",
     "resolution": "the smallest radius, relative to ‖θ‖, that a local answer speaks of",
+    "direction": "the curve's direction stands still where |dφ/d log ‖θ‖| is at most this",
+    "integrator": "of the integrator, relative, per step",
 }
 
 METHODS: Mapping[str, str] = {
@@ -67,6 +70,19 @@ def number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+
+
+def label(field: str) -> str:
+    """The name of a field in words."""
+    text = field.replace("_", " ")
+    return text[0].upper() + text[1:]
+
+
+def listed(values: Sequence[Any]) -> str:
+    """The first values, and how many follow."""
+    text = ", ".join(str(value) for value in values[:MOST_LISTED])
+    rest = len(values) - MOST_LISTED
+    return f"{text} and {rest} more" if rest > 0 else text
 
 
 def claim(said: Mapping[str, Any]) -> str:
@@ -101,6 +117,16 @@ def network(found: Mapping[str, Any]) -> str:
             text = f"diagonal, {found['dimension']} inputs, depth {found['depth']}, {activation}"
         case _:
             text = orjson.dumps(dict(found)).decode()
-    bias = ", biases in the first layer" if found.get("first_layer_bias") else ""
-    text = text if text.startswith("{") else text + bias
+    if not text.startswith("{"):
+        text += "".join(_extras(found))
     return text if len(text) <= MOST_OF_A_NETWORK else f"{text[:MOST_OF_A_NETWORK]} …"
+
+
+def _extras(found: Mapping[str, Any]) -> Iterator[str]:
+    """What is added to a net of a plain kind."""
+    if found.get("first_layer_bias"):
+        yield ", biases in the first layer"
+    if found.get("skip_connection"):
+        yield ", a skip connection"
+    if found.get("bias"):
+        yield ", an output bias" if found["bias"] == "output" else ", biases in all layers"

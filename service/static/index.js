@@ -100,19 +100,67 @@ const showAnswer = answer => {
     element("p", answer.summary), list, element("p", null, reportLink(answer.id)), whole);
 };
 
+/* The normalized margin over the logarithm of the norm, the ends of both axes written out. */
+const marginCurve = trajectory => {
+  const norms = trajectory.map(sample => sample.log_norm);
+  const margins = trajectory.map(sample => sample.normalized_margin);
+  const [left, right] = [Math.min(...norms), Math.max(...norms)];
+  const [low, high] = [Math.min(...margins), Math.max(...margins)];
+  const x = value => 44 + 246 * (value - left) / (right - left || 1);
+  const y = value => 108 - 92 * (value - low) / (high - low || 1);
+  const course = `from ${margins[0].toPrecision(4)} to ${margins.at(-1).toPrecision(4)}`;
+  const node = shape("svg", {viewBox: "0 0 300 130", role: "img",
+    "aria-label": `The normalized margin goes ${course} while the norm grows`});
+  const write = (text, x, y, anchor) => {
+    const label = shape("text", {x, y, "text-anchor": anchor});
+    label.textContent = text;
+    return label;
+  };
+  node.append(shape("path", {d: "M44 12V112H294", class: "frame"}),
+    shape("polyline", {class: "margin",
+      points: norms.map((norm, k) => `${x(norm).toFixed(1)},${y(margins[k]).toFixed(1)}`).join(" ")}),
+    write(high.toPrecision(3), 40, 20, "end"), write(low.toPrecision(3), 40, 112, "end"),
+    write(left.toPrecision(3), 44, 126, "start"), write("log of the norm", 169, 126, "middle"),
+    write(right.toPrecision(3), 294, 126, "end"));
+  return element("figure", null, node,
+    element("figcaption", `Normalized margin against the logarithm of the norm: ${course}.`));
+};
+
+const showFlow = answer => {
+  const found = answer.certification;
+  const list = element("dl", null);
+  const say = (label, value) => list.append(element("dt", label), element("dd", value));
+  if (answer.monotone_margin !== null)
+    say("normalized margin", answer.monotone_margin ? "never falls" : "falls");
+  say("limit", found ? found.verdict.replaceAll("_", " ") :
+    `not certified: ${answer.certification_reason}`);
+  const parts = [element("h3", "Gradient flow"), element("p", answer.summary), list];
+  if (answer.trajectory.length > 1) parts.push(marginCurve(answer.trajectory));
+  show(found ? found.verdict : "", ...parts, element("p", null, reportLink(answer.id)));
+};
+
 const showProblem = problem => {
   const errors = (problem.errors || []).map(e => element("li", `${e.pointer || "/"}: ${e.message}`));
   show("refused", element("h3", problem.title), element("p", problem.detail),
     element("ul", null, ...errors));
 };
 
-const certify = async (body, button) => {
+const isFlow = body => {
+  try {
+    return "initial_parameters" in JSON.parse(body);
+  } catch {
+    return false;  // the service says what is wrong with it
+  }
+};
+
+const send = async (body, button) => {
+  const flow = isFlow(body);
   button.disabled = true;
   try {
-    const response = await fetch("/v1/certify",
+    const response = await fetch(flow ? "/v1/flow" : "/v1/certify",
       {method: "POST", headers: headers({"Content-Type": "application/json"}), body});
     const answer = await response.json();
-    (response.ok ? showAnswer : showProblem)(answer);
+    (response.ok ? flow ? showFlow : showAnswer : showProblem)(answer);
   } catch (error) {
     show("refused", element("h3", "No answer"), element("p", String(error)));
   } finally {
@@ -120,22 +168,33 @@ const certify = async (body, button) => {
   }
 };
 
-const card = ({name, title, request}) => {
-  const button = element("button", "Certify");
-  button.setAttribute("aria-label", `Certify ${name}`);
+const action = (label, spoken, request) => {
+  const button = element("button", label);
+  button.setAttribute("aria-label", spoken);
   button.addEventListener("click", () => {
     byId("request").value = JSON.stringify(request, null, 1);
-    certify(JSON.stringify(request), button);
+    send(JSON.stringify(request), button);
   });
-  return element("li", null, picture(request), element("h3", name), element("p", title), button);
+  return button;
+};
+
+/* Nets outside class N have no verdict: they only flow. */
+const card = ({name, title, request, expected, initial_parameters}) => {
+  const buttons = element("div", null);
+  if ("verdict" in expected) buttons.append(action("Certify", `Certify ${name}`, request));
+  if (initial_parameters) {
+    const {parameters, ...rest} = request;
+    buttons.append(action("Follow the flow", `Follow the flow of ${name}`,
+      {...rest, initial_parameters}));
+  }
+  return element("li", null, picture(request), element("h3", name), element("p", title), buttons);
 };
 
 const load = async () => {
   const response = await fetch("/v1/examples", {headers: headers({})});
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail);
-  const certifiable = answer.examples.filter(example => "verdict" in example.expected);
-  byId("examples").replaceChildren(...certifiable.map(card));
+  byId("examples").replaceChildren(...answer.examples.map(card));
 };
 
 const loadOrSay = () => load().catch(error => {
@@ -144,7 +203,7 @@ const loadOrSay = () => load().catch(error => {
 
 byId("form").addEventListener("submit", event => {
   event.preventDefault();
-  certify(byId("request").value, event.submitter);
+  send(byId("request").value, event.submitter);
 });
 byId("access").addEventListener("submit", event => event.preventDefault());
 byId("key").addEventListener("change", loadOrSay);

@@ -200,8 +200,8 @@ def branch_and_bound(
         _, _, node, parent = heapq.heappop(heap)
         nodes += 1
         try:
-            budget.spend_nodes()
             budget.tell(min(parent.bound, search.target), search.target)
+            budget.spend_nodes()
             found, children = search.explore(node, hints.weights if nodes == 1 else ())
         except BudgetExceeded as stop:
             stopped = stop

@@ -42,8 +42,8 @@ class Leaf:
 class Found:
     """The least power sum is at least ``bound`` (also outside the root box ``leaves`` cover).
 
-    ``best`` (D) is the best point met, None if none is below the target; ``complete`` says that
-    the bound meets it (or the target) within the tolerance.
+    ``best`` (D) is the best point met, None if none is below the target, ``target`` the least
+    value known; ``complete`` says that the bound meets that within the tolerance.
     """
 
     bound: float
@@ -51,6 +51,7 @@ class Found:
     leaves: tuple[Leaf, ...] = field(repr=False)
     complete: bool
     nodes: int
+    target: float
 
 
 @dataclass
@@ -120,8 +121,8 @@ def least_power_sum(
                 tree = _Tree(_reach(search), len(features.rows))
             if not tree.heap:
                 break
-            budget.spend_nodes()
             budget.tell(min(tree.heap[0][0], search.target), search.target)
+            budget.spend_nodes()
             nodes += 1
             tree.step(search)
     except BudgetExceeded:
@@ -129,7 +130,8 @@ def least_power_sum(
     leaves = tree.leaves()
     outside = float(features.powers(tree.root.upper[:1])[0]) * _DOWN
     bound = min([outside, *(leaf.bound for leaf in leaves)])
-    return Found(bound, search.best, leaves, bound >= search.cutoff, nodes)
+    complete = bound >= search.cutoff
+    return Found(bound, search.best, leaves, complete, nodes, search.target)
 
 
 @dataclass

@@ -126,6 +126,7 @@ class FlowResult:
             self.arrays.update(self.certification.arrays)
         body: Json = {
             "name": self.name,
+            "network": self.model.spec.model_dump(mode="json", exclude_unset=True),
             "loss": self.settings.loss,
             "method": self.settings.method,
             "homogeneous": self.model.is_homogeneous,
@@ -227,7 +228,7 @@ class FlowResult:
         }
 
     def _sample(self, sample: Sample) -> Json:
-        directions = sample.neuron_directions
+        directions, norms = sample.neuron_directions, sample.neuron_norms
         return {
             "log_time": sample.log_time,
             "log_norm": sample.log_norm,
@@ -241,6 +242,8 @@ class FlowResult:
             "neuron_directions": None
             if directions is None
             else [rows.tolist() for rows in directions],
+            "neuron_norms": None if norms is None else [part.tolist() for part in norms],
+            "layer_norms": list(sample.layer_norms),
             "separated": sample.separated,
         }
 

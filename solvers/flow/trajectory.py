@@ -29,7 +29,9 @@ class Sample:
     ``normalized_margin`` is min_i q_i(theta / ||theta||). ``smoothed_margin`` adds
     (l^-1(L) - min_i q_i)/||theta||^m to it, m the depth: for homogeneous nets that is Lyu and
     Li's l^-1(L)/||theta||^m. ``neuron_directions`` has one matrix of unit rows a hidden layer, a
-    row of zeros for a zero neuron; None for large nets. ``conserved`` are the current values.
+    row of zeros for a zero neuron, ``neuron_norms`` the norms of these rows' weights; both are
+    None for large nets. ``layer_norms``: one a part of the parameters, in the request's order.
+    ``conserved`` are the current values.
     """
 
     log_time: float | None
@@ -41,6 +43,8 @@ class Sample:
     smoothed_margin: float
     margins: Vector
     neuron_directions: tuple[Matrix, ...] | None
+    neuron_norms: tuple[Vector, ...] | None
+    layer_norms: tuple[float, ...]
     conserved: tuple[float, ...]
     separated: bool
 
@@ -116,6 +120,7 @@ def samples_of(
         theta = node.theta * unit
         log_norm = node.log_norm + log_unit
         log_time = node.log_time + 2.0 * log_unit
+        directions, lengths = _neurons(field, theta)
         found.append(
             Sample(
                 log_time if np.isfinite(log_time) else None,
@@ -126,7 +131,9 @@ def samples_of(
                 float(margins.normalized[k]),
                 float(margins.smoothed[k]),
                 node.margins,
-                _directions(field, theta),
+                directions,
+                lengths,
+                tuple(float(np.linalg.norm(part)) for part in field.model.unflatten(theta)),
                 tuple(q.value(theta) for q in quantities),
                 node.separated,
             )
@@ -157,11 +164,14 @@ def _spread(places: Vector, most: int) -> list[int]:
     return sorted(set(nearest.tolist()))
 
 
-def _directions(field: Field, theta: Vector) -> tuple[Matrix, ...] | None:
+def _neurons(
+    field: Field, theta: Vector
+) -> tuple[tuple[Matrix, ...], tuple[Vector, ...]] | tuple[None, None]:
+    """Unit vectors of the incoming weights of every hidden neuron, and their norms."""
     base = field.model.base
     if base.size > _LISTED:
-        return None
-    found = []
+        return None, None
+    directions, norms = [], []
     for layer, part in zip(base.layers[:-1], base.slices, strict=False):
         u = theta[part]
         if len(layer.shape) == 2:
@@ -173,5 +183,6 @@ def _directions(field: Field, theta: Vector) -> tuple[Matrix, ...] | None:
                 own = layer.rows(j)[0]
                 rows[j, : len(own)] = u[own]
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        found.append(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0.0))
-    return tuple(found)
+        norms.append(lengths[:, 0])
+        directions.append(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0.0))
+    return tuple(directions), tuple(norms)

@@ -77,7 +77,8 @@ def shared_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
     )
     theta = found.best
     candidate = None if theta is None else np.pad(theta, (0, network.size - len(theta)))
-    return [Bound("filter_tree", claim, candidate)]
+    history = own.history.ended(own.nodes, found.bound, found.target, unit=unit)
+    return [Bound("filter_tree", claim, candidate, history)]
 
 
 def _small(parts: tuple[Filter, ...], examples: int, *, linear: bool) -> bool:

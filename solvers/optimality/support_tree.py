@@ -66,7 +66,8 @@ def support_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
     worst = min(found.leaves, key=lambda leaf: leaf.bound)
     claim = GlobalLowerBound(value, "support-tree", worst.alpha, boxes=boxes)
     candidate = None if found.best is None else _theta(problem, found.best)
-    return [Bound("support_tree", claim, candidate)]
+    history = own.history.ended(own.nodes, found.bound, found.target, unit=depth / 2.0)
+    return [Bound("support_tree", claim, candidate, history)]
 
 
 def _features(problem: Problem) -> Features:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from solvers.branching import Data, Found, Hints, Limits, Pattern, Region, branch_and_bound
 from solvers.certificate import GlobalLowerBound
 from solvers.findings import FeasiblePoint
+from solvers.history import Row
 from solvers.optimality.bound import Bound
 from solvers.optimality.case import Case
 from solvers.optimality.sign_evidence import proved_tree
@@ -51,7 +52,7 @@ def width_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         return []
     target = min([case.point.objective, *(point.objective for point in known)])
     unit = 2.0 ** round(math.log2(target))
-    found = _searched(case, layers, target / unit, unit)
+    found, history = _searched(case, layers, target / unit, unit)
     bounds = []
     if found.bound > 0.0:
         neurons = [int(j) for group in layers.groups for j in group.neurons]
@@ -60,13 +61,15 @@ def width_tree(case: Case, known: list[FeasiblePoint]) -> list[Bound]:
         claim = GlobalLowerBound(
             proved.value, "sign-tree", worst.alpha, tree=proved.leaves, splits=proved.splits
         )
-        bounds.append(Bound("sign_tree", claim, _candidate(layers, found, unit)))
+        bounds.append(Bound("sign_tree", claim, _candidate(layers, found, unit), history))
     if not found.complete:
         case.tried.append(f"branching over all signs ended after {found.nodes} nodes")
     return bounds
 
 
-def _searched(case: Case, layers: TwoLayer, target: float, unit: float) -> Found:
+def _searched(
+    case: Case, layers: TwoLayer, target: float, unit: float
+) -> tuple[Found, tuple[Row, ...]]:
     problem, budget = case.point.problem, case.budget
     data = Data(tuple(unit * x for x in layers.seen(problem.x)), problem.y)
     root = tuple(
@@ -85,7 +88,8 @@ def _searched(case: Case, layers: TwoLayer, target: float, unit: float) -> Found
         hints=Hints([case.kkt.multipliers / unit], _patterns(case, layers)),
     )
     budget.nodes = own.nodes
-    return found
+    least = target if found.best is None else found.best.value
+    return found, own.history.ended(own.nodes, found.bound, least, unit=unit)
 
 
 def _patterns(case: Case, layers: TwoLayer) -> list[Pattern]:

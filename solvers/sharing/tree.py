@@ -40,7 +40,7 @@ _PATIENCE = 30
 class Found:
     """f >= ``bound``, by the leaves of ``tree`` (in preorder), which cover all points.
 
-    ``best`` (p) is the best point met below the target.
+    ``best`` (p) is the best point met below the target, ``target`` the least value known.
     ``complete`` says that the bound meets the best point (or target) within the tolerance.
     """
 
@@ -49,6 +49,7 @@ class Found:
     tree: tuple[Leaf | Division, ...] = field(repr=False)
     complete: bool
     nodes: int
+    target: float
 
 
 @dataclass
@@ -134,8 +135,8 @@ def branch_and_bound(
     try:
         while heap and nodes < max_nodes:
             _, _, node, parent = heap[0]
-            budget.spend_nodes()
             budget.tell(min(parent.bound, candidates.target), candidates.target)
+            budget.spend_nodes()
             nodes += 1
             leaf, split = search.explore(node)
             heapq.heappop(heap)
@@ -153,7 +154,8 @@ def branch_and_bound(
         pass
     bound = min(leaf.bound for leaf in (*closed, *(parent for _, _, _, parent in heap)))
     tree = tuple(covering(root, leaves, splits, bound))
-    return Found(bound, candidates.best, tree, bound >= search.cutoff, nodes)
+    complete = bound >= search.cutoff
+    return Found(bound, candidates.best, tree, complete, nodes, candidates.target)
 
 
 def _split(search: _Search, region: Region, moments: Matrix) -> tuple[float, list[Region]]:

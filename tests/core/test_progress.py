@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,22 @@ def test_what_is_told_brackets_the_optimum(spec, examples: int, scale: float) ->
         assert numbers["bound"] <= numbers["incumbent"] * (1 + 1e-12)
         assert numbers["bound"] <= best * (1 + 1e-9)
         assert numbers["incumbent"] >= best * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("spec", "examples"),
+    [(dense(2, 3, 1), 4), (diagonal(4, 3, "linear"), 3), (patches(4, 2, 2), 2)],
+    ids=["width", "supports", "filters"],
+)
+def test_the_answer_says_how_the_search_went(spec, examples: int) -> None:
+    found = told(spec, 2.0**40, examples, seed=3)[1]["global"]
+    rows = found["history"]
+    best = found["better_objective"]
+    assert rows[0]["nodes"] == 0
+    assert rows[-1]["lower_bound"] == pytest.approx(found["lower_bound"], rel=1e-9)
+    for one, two in pairwise(rows):
+        assert one["nodes"] <= two["nodes"]
+        assert one["lower_bound"] <= two["lower_bound"] <= found["lower_bound"]
+        assert one["incumbent"] >= two["incumbent"] >= best
+    again = told(spec, 2.0**40, examples, seed=3)[1]["global"]
+    assert again["history"] == rows

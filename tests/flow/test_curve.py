@@ -15,7 +15,7 @@ from solvers.tables.instances import (
     separable,
     sparse,
 )
-from tests.flow.tools import LOSSES, PATIENT, TwoLayer
+from tests.flow.tools import DENSE, LOSSES, PATIENT, TwoLayer
 
 FAMILIES = [
     fully_connected("linear", (2, 4)),
@@ -228,3 +228,26 @@ def test_a_loss_that_cannot_fall_is_said_to_stall() -> None:
     assert result.kkt_point is None
     assert result.certification is None
     assert "l(0)" in result.uncertified
+
+
+def test_samples_have_the_norms_of_layers_and_neurons() -> None:
+    rng = np.random.default_rng(4)
+    result = gradient_flow(
+        {**DENSE, "skip_connection": True},
+        {"x": [[1.0, 0.5], [-0.5, 2.0]], "y": [1, 1]},
+        [rng.normal(size=(3, 2)), rng.normal(size=(1, 3)), [[0.5, -0.25]]],
+        max_log_norm=3.0,
+        options=PATIENT,
+    )
+    assert result.to_dict()["network"]["skip_connection"] is True
+    for sample in result.trajectory:
+        assert len(sample.layer_norms) == 3
+        assert np.linalg.norm(sample.layer_norms) == pytest.approx(sample.norm, rel=1e-12)
+        assert sample.neuron_norms is not None
+        (norms,) = sample.neuron_norms
+        assert np.linalg.norm(norms) == pytest.approx(sample.layer_norms[0], rel=1e-12)
+    first = result.trajectory[0]
+    assert first.neuron_directions is not None
+    assert first.neuron_norms is not None
+    weights = first.neuron_directions[0] * first.neuron_norms[0][:, None]
+    assert weights == pytest.approx(np.random.default_rng(4).normal(size=(3, 2)), rel=1e-12)

@@ -1,4 +1,4 @@
-"""The start page in a real browser: certify an example, read its report, paste a request."""
+"""The start page in a real browser: certify an example, follow a flow, paste a request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(),
+    reason="no browser: Debian's package chromium is not installed (CI cannot install it)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +82,49 @@ def test_theorem_3_2_is_certified_live(
 
 def test_every_certifiable_example_has_a_picture(browser: Any, service: Service) -> None:
     visit = Visit(browser, service, 1280)
-    names = [name for name, example in EXAMPLES.items() if "verdict" in example.expected]
-    visit.page.get_by_role("button", name=f"Certify {names[-1]}").wait_for()
-    assert visit.page.locator("#examples h3").all_inner_texts() == names
-    assert visit.page.locator("#examples li svg[aria-label]").count() == len(names)
+    certifiable = [name for name, example in EXAMPLES.items() if "verdict" in example.expected]
+    visit.page.get_by_role("button", name=f"Certify {certifiable[-1]}").wait_for()
+    assert visit.page.locator("#examples h3").all_inner_texts() == list(EXAMPLES)
+    assert visit.page.locator("#examples li svg[aria-label]").count() == len(EXAMPLES)
+    buttons = visit.page.locator("#examples button")
+    assert buttons.filter(has_text="Certify").count() == len(certifiable)
+    starts = [example for example in EXAMPLES.values() if example.initial_parameters is not None]
+    assert buttons.filter(has_text="Follow the flow").count() == len(starts)
+    visit.page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_theorem_6_1_is_followed_live(
+    browser: Any, service: Service, width: int, tmp_path: Path
+) -> None:
+    visit = Visit(browser, service, width)
+    visit.page.get_by_role("button", name="Follow the flow of theorem-6.1").click()
+    answer = visit.page.locator("#answer")
+    answer.get_by_role("heading", name="Gradient flow").wait_for()
+    curve = answer.locator("svg[role=img]")
+    label = "The normalized margin goes from 0.9107 to 0.5000 while the norm grows"
+    assert curve.get_attribute("aria-label") == label
+    points = str(curve.locator("polyline").get_attribute("points")).split()
+    heights = [float(point.split(",")[1]) for point in points]
+    assert len(heights) > 50
+    assert heights == sorted(heights)
+    assert "not homogeneous" in answer.inner_text()
+    visit.check_quiet()
+    visit.page.screenshot(path=tmp_path / f"flow-{width}.png", full_page=True)
+    answer.get_by_role("link", name="Open the report").click()
+    visit.page.get_by_role("heading", name="the normalized margin falls").wait_for()
+    assert visit.page.locator("svg[role=img]").count() == 3
+    visit.check_quiet()
+    visit.page.screenshot(path=tmp_path / f"flow-report-{width}.png", full_page=True)
+    visit.page.close()
+
+
+def test_a_flow_ends_with_the_verdict_on_its_limit(browser: Any, service: Service) -> None:
+    visit = Visit(browser, service, 1280)
+    visit.page.get_by_role("button", name="Follow the flow of theorem-3.2").click()
+    visit.page.locator("#answer").get_by_text("not local optimum", exact=True).wait_for()
+    assert '"initial_parameters"' in visit.page.input_value("#request")
+    visit.check_quiet()
     visit.page.close()
 
 
