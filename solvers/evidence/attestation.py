@@ -40,13 +40,14 @@ from solvers.findings import (
 from solvers.options import Options
 from solvers.pipeline import Progress
 from solvers.placing import Placement
-from solvers.problem import Point, exact_half_square
+from solvers.problem import Point, Problem, exact_half_square
 
 _PER_SECOND = 3_000_000
 """Multiplications that the checker is trusted to do in a second."""
 _LEAST_WORK = 1_000_000
 _PASSES = 8
-"""Forward passes over the data that any check costs, about."""
+_LEAST_PASSES = 4
+"""Forward passes over the data that a check costs: at most, and at least, about."""
 _NO_FORM = "this claim has no exact proof within the checker's limits"
 
 
@@ -76,6 +77,8 @@ def attested(
     kept = [claim for claim in claims if id(claim) in entries]
     if progress is not None:
         progress = _keeping(progress, {id(claim) for claim in kept}, _NO_FORM)
+    if budget is not None and _allowed(budget) < _LEAST_PASSES * _pass(problem):
+        budget = None
     while kept:
         document = certificate(
             problem, placement.user_point, options, [entries[id(claim)] for claim in kept]
@@ -92,9 +95,17 @@ def attested(
 
 
 def _within_limits(placement: Placement) -> bool:
-    problem = placement.problem
-    terms = sum(layer.outputs * layer.fan_in for layer in problem.network.layers)
-    return _PASSES * problem.examples * terms <= DEFAULT_LIMIT
+    return _PASSES * _pass(placement.problem) <= DEFAULT_LIMIT
+
+
+def _pass(problem: Problem) -> int:
+    """Multiplications of one forward pass over the data."""
+    return problem.examples * sum(layer.outputs * layer.fan_in for layer in problem.network.layers)
+
+
+def _allowed(budget: Budget) -> int:
+    """Multiplications for which there is time, within the checker's own limit."""
+    return min(DEFAULT_LIMIT, max(_LEAST_WORK, int(_PER_SECOND * budget.remaining)))
 
 
 def _claims(placement: Placement, progress: Progress | None) -> list[Claim]:
@@ -121,7 +132,7 @@ def _findings(progress: Progress) -> list[Sequence[Claim]]:
 def _checked(document: Json, budget: Budget) -> Report | None:
     """The checker's report, or None where there is no time for it."""
     text = json.dumps(document, allow_nan=False)
-    limit = min(DEFAULT_LIMIT, max(_LEAST_WORK, int(_PER_SECOND * budget.remaining)))
+    limit = _allowed(budget)
     report = check(text, work_limit=limit)
     short = limit < DEFAULT_LIMIT
     conditions = {report.condition, *(claim.condition for claim in report.claims)}
