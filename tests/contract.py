@@ -76,7 +76,8 @@ def _sent(case: Any, send: Callable[..., httpx2.Response]) -> httpx2.Response:
     content = given_.get("data")
     if "json" in given_:
         content = json.dumps(given_["json"], ensure_ascii=True).encode()
-    headers = {k: v for k, v in given_["headers"].items() if k.lower() != "accept-encoding"}
+    sent = given_["headers"].items()
+    headers = {k: v.strip() for k, v in sent if k.lower() != "accept-encoding"}
     address = given_["url"].removeprefix("http://127.0.0.1")
     return send(
         given_["method"], address, params=given_.get("params"), headers=headers, content=content
