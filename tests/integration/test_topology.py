@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
@@ -64,16 +65,21 @@ def test_what_is_mounted_exists_and_limits_bodies() -> None:
 
 
 def test_docker_agrees() -> None:
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "compose", "version"], check=False).returncode:
-        pytest.skip("no docker compose here")
+    compose = _compose()
+    if compose is None:
+        pytest.skip("neither docker compose nor docker-compose is here")
     environment = {**os.environ, "POSTGRES_PASSWORD": "x", "MARGINCERT_API_KEYS": "x"}
-    subprocess.run(
-        [docker, "compose", "config", "--quiet"],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-    )
+    subprocess.run([*compose, "config", "--quiet"], cwd=ROOT, env=environment, check=True)
+
+
+def _compose() -> list[str] | None:
+    """The client of compose, the newer one first."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            tried = subprocess.run([*command, "version"], check=False, capture_output=True)
+            if tried.returncode == 0:
+                return command
+    return None
 
 
 @pytest.fixture
@@ -120,11 +126,43 @@ def test_the_topology_answers(tmp_path: Path, database: str) -> None:
             elsewhere = {**given, "MARGINCERT_DATA_DIR": str(tmp_path / f"worker-{number}")}
             stack.enter_context(process("worker", tmp_path, elsewhere))
         wait_until_ready(port)
-        client = stack.enter_context(Client(f"http://127.0.0.1:{port}", key="key"))
+        front = stack.enter_context(proxy(tmp_path, port))
+        client = stack.enter_context(Client(f"http://127.0.0.1:{front}", key="key"))
         at_once = client.certify(example)
         job = client.submit("certify", example)
         assert client.job(job.id, wait=60).status == "succeeded"
         assert client.result(job.id) == at_once == client.certificate(at_once["id"])
+        large = httpx2.post(
+            f"http://127.0.0.1:{front}/v1/certify",
+            content=b" " * 9_000_000,
+            headers={"Authorization": "Bearer key", "Content-Type": "application/json"},
+        )
+        assert large.status_code == 413
+        assert large.headers["content-type"] == "application/problem+json"
+        assert large.json()["type"].endswith("/content-too-large")
+
+
+@contextmanager
+def proxy(directory: Path, port: int) -> Iterator[int]:
+    """nginx with its own configuration in front of the service; the service where it is missing."""
+    nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if nginx is None:
+        yield port
+        return
+    front = free_port()
+    config = (ROOT / "deploy/nginx.conf").read_text("utf-8")
+    config = config.replace("server api:8000;", f"server 127.0.0.1:{port};")
+    config = config.replace("listen 8000;", f"listen 127.0.0.1:{front};")
+    file = directory / "nginx.conf"
+    file.write_text(config, "utf-8")
+    setting = f"daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;"
+    started = subprocess.Popen([nginx, "-c", file, "-p", directory, "-g", setting])
+    try:
+        wait_until_ready(front)
+        yield front
+    finally:
+        started.terminate()
+        started.wait(15)
 
 
 def test_a_server_without_tables_is_refused(tmp_path: Path, database: str) -> None:
