@@ -13,7 +13,7 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -44,6 +44,10 @@ class Result(Protocol):
     @property
     def arrays(self) -> Mapping[str, np.ndarray[Any, Any]]:
         """Large arrays that the body refers to."""
+
+    @property
+    def parts(self) -> Sequence[Result]:
+        """Whole answers within this one, kept under ids of their own as well."""
 
     def to_dict(self) -> dict[str, Any]:
         """The body of the answer, in JSON types."""
@@ -128,6 +132,13 @@ class Answer:
     body: bytes
     arrays: Mapping[str, bytes] = field(default_factory=dict)
     verdict: str | None = None
+    parts: tuple[Answer, ...] = ()
+
+    @property
+    def kept(self) -> list[tuple[str, bytes, Mapping[str, bytes]]]:
+        """Id, body and arrays of each answer in here, this one the last."""
+        within = [content for part in self.parts for content in part.kept]
+        return [*within, (self.identity, self.body, self.arrays)]
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,8 @@ def keep(answer: Outcome, place: Place) -> Outcome:
     if not isinstance(answer, Answer):
         return answer
     try:
-        stored = place.store().put(answer.identity, answer.body, answer.arrays)
+        store = place.store()
+        stored = [store.put(*content) for content in answer.kept][-1]
     except OSError as error:
         if error.errno in _FULL:
             return StorageFull()
@@ -259,7 +271,8 @@ def render(result: Result) -> Answer:
     """The bytes of a result."""
     body = result.to_dict()
     arrays = {name: npy_bytes(array) for name, array in result.arrays.items()}
-    return Answer(body["id"], orjson.dumps(body), arrays, body.get("verdict"))
+    parts = tuple(render(part) for part in result.parts)
+    return Answer(body["id"], orjson.dumps(body), arrays, body.get("verdict"), parts)
 
 
 def npy_bytes(array: np.ndarray[Any, Any]) -> bytes:

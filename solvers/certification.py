@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -94,6 +94,11 @@ class Certification:
         if self.progress is None:
             return None
         return self.progress.point.objective * self.placement.problem.squared_unit
+
+    @property
+    def parts(self) -> Sequence[Certification]:
+        """None: no answer stands within this one."""
+        return ()
 
     def to_dict(self) -> Json:
         """The answer in plain JSON types, with its ``id``."""

@@ -100,7 +100,7 @@ class Leases:
     def succeed(self, claim: Claim, answer: Answer) -> None:
         """End a job with its answer; both or neither are kept."""
         with self._database.write() as connection:
-            self._store.put_within(connection, [(answer.identity, answer.body, answer.arrays)])
+            self._store.put_within(connection, answer.kept)
             values = {"answer": answer.identity, "verdict": answer.verdict}
             _finish(connection, claim, Status.SUCCEEDED, values)
 
@@ -138,8 +138,8 @@ class Leases:
         with self._database.write() as connection:
             if last:
                 lock(connection, claim.batch)
-            new = [line.answer for line in lines if line.answer is not None]
-            self._store.put_within(connection, [(a.identity, a.body, a.arrays) for a in new])
+            new = [line.answer.kept for line in lines if line.answer is not None]
+            self._store.put_within(connection, [content for kept in new for content in kept])
             keep_lines(connection, claim.batch, lines)
             _update(connection, claim, {"attempts": 0})
             if last:

@@ -115,6 +115,11 @@ class FlowResult:
         """Whether the normalized margin never fell after separation."""
         return self.margins.normalized_is_monotone
 
+    @property
+    def parts(self) -> Sequence[Certification]:
+        """The certification, an answer with an id of its own."""
+        return () if self.certification is None else (self.certification,)
+
     def to_dict(self) -> Json:
         """The answer in plain JSON types, with its ``id``."""
         return self._body

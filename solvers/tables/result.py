@@ -45,6 +45,11 @@ class TablesResult:
         """None: tables have no large arrays."""
         return {}
 
+    @property
+    def parts(self) -> Sequence[TablesResult]:
+        """None: no answer stands within this one."""
+        return ()
+
     def to_dict(self, stopped: str | None = None) -> Json:
         """The answer in JSON types; ``stopped``: why some cells are missing."""
         return identified(

@@ -91,7 +91,17 @@ def test_weighted_margins_by_single_neurons(spec: Spec, seed: int) -> None:
     assert_proved(case, claim)
 
 
-@pytest.mark.parametrize("spec", [DIAGONAL[2], DIAGONAL[3], RELU[0], RELU[3], LINEAR[1], ANY[8]])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        DIAGONAL[2],
+        DIAGONAL[3],
+        pytest.param(RELU[0], marks=pytest.mark.slow),
+        RELU[3],
+        LINEAR[1],
+        ANY[8],
+    ],
+)
 @for_seeds(2)
 def test_answers_are_not_taken_back(spec: Spec, seed: int) -> None:
     """A bound stays the answer's after the self-check, at random points and at optima."""

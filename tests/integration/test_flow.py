@@ -51,6 +51,8 @@ def test_from_a_start_to_the_verdict(service: Service) -> None:
     assert body["limit"]["support"] == [1, 2]
     stored = service.client.get(f"/v1/certificates/{body['id']}")
     assert stored.content == answer.content
+    alone = service.client.get(f"/v1/certificates/{body['certification']['id']}")
+    assert alone.json() == body["certification"]
 
 
 def test_a_net_that_is_not_homogeneous_flows_and_gets_no_verdict(service: Service) -> None:

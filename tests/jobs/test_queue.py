@@ -137,6 +137,21 @@ def test_cancelling_overrules_an_answer_that_comes_later(queue: JobQueue, leases
     assert (ended.status, ended.answer) == (Status.CANCELLED, None)
 
 
+def test_answers_within_an_answer_are_kept_as_well(
+    queue: JobQueue, leases: Leases, database: Database, settings: Settings
+) -> None:
+    job = queue.submit(submission("answers")).job
+    claim = leases.claim(HERE.id)
+    assert claim is not None
+    part = replace(ANSWER, arrays={"theta": b"npy"})
+    whole = Answer("flow_" + "1" * 64, b"{}", parts=(part,))
+    leases.succeed(claim, whole)
+    kept = store(database, settings)
+    assert found(queue, job.id).answer == whole.identity
+    assert (kept.get(whole.identity), kept.get(part.identity)) == (whole.body, part.body)
+    assert kept.get_array(part.identity, "theta") == b"npy"
+
+
 def test_an_answer_stays_when_cancelling_comes_later(queue: JobQueue, leases: Leases) -> None:
     job = queue.submit(submission("answers")).job
     claim = leases.claim(HERE.id)

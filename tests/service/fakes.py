@@ -25,6 +25,7 @@ class FakeResult:
 
     reason: str = "proved"
     arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    parts: tuple[FakeResult, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         limit = "time" if self.reason == "limit" else "none"
