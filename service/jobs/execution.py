@@ -52,7 +52,7 @@ class Execution:
         kill_after: float,
         wanted: Callable[[], bool],
     ) -> None:
-        self._claim = claim
+        self.claim = claim
         self._leases = leases
         self._bounds = bounds
         self._kill_after = kill_after
@@ -64,26 +64,32 @@ class Execution:
         self._kept = self._told = time.monotonic()
         self._forget_line()
 
-    def run(self, solver: SolverProcess) -> bool:
-        """Work until the job has ended; False: it was given up because it is not wanted."""
+    def run(self, solver: SolverProcess, meanwhile: Callable[[], None]) -> bool:
+        """Work until nothing is left to do; False: it was given up because it is not wanted.
+
+        ``meanwhile`` is called once a solver is at work. A chunk ends with :meth:`finish`.
+        """
         while self._todo:
             work = Work(
-                self._claim.request,
-                self._claim.header,
-                self._claim.batch,
-                self._claim.first,
-                self._claim.skip,
+                self.claim.request,
+                self.claim.header,
+                self.claim.batch,
+                self.claim.first,
+                self.claim.skip,
                 tuple(self._todo),
                 self._bounds,
                 careful=self._careful,
             )
             self._forget_line()
             with solver.run(work) as child:
+                meanwhile()
                 if not self._listen(child):
                     return False
-        if self._claim.batch is not None:
-            self._leases.keep(self._claim, self._ready, last=True)
         return True
+
+    def finish(self) -> None:
+        """Keep the last results of a chunk, which ends it."""
+        self._leases.keep(self.claim, self._ready, last=True)
 
     def _forget_line(self) -> None:
         self._task: Task | None = None
@@ -122,7 +128,7 @@ class Execution:
             case Refused():
                 self._fail_line(dict(message.problem))
             case Broke():
-                _log.error("solver_bug", job_id=self._claim.id, traceback=message.traceback)
+                _log.error("solver_bug", job_id=self.claim.id, traceback=message.traceback)
                 self._fail_line(_problem(Kinds.INTERNAL, "The solver failed: a bug."))
 
     def _overdue(self) -> bool:
@@ -142,13 +148,13 @@ class Execution:
         if isinstance(outcome, Exhausted):
             outcome = self._cut_short("memory", outcome.report)
         assert isinstance(outcome, Answer)
-        if self._claim.batch is None:
-            self._leases.succeed(self._claim, outcome)
+        if self.claim.batch is None:
+            self._leases.succeed(self.claim, outcome)
         self._line_ended(outcome, None)
 
     def _fail_line(self, error: dict[str, Any]) -> None:
-        if self._claim.batch is None:
-            self._leases.fail(self._claim, error)
+        if self.claim.batch is None:
+            self._leases.fail(self.claim, error)
         self._line_ended(None, error)
 
     def _line_ended(self, answer: Answer | None, error: dict[str, Any] | None) -> None:
@@ -159,8 +165,8 @@ class Execution:
     def _died(self) -> None:
         """The process ended by itself, or somebody else killed it."""
         self._careful = True
-        attempts = self._leases.died(self._claim)
-        _log.warning("solver_died", job_id=self._claim.id, attempts=attempts)
+        attempts = self._leases.died(self.claim)
+        _log.warning("solver_died", job_id=self.claim.id, attempts=attempts)
         if attempts >= MAX_ATTEMPTS:
             detail = f"The solver process died {attempts} times."
             self._fail_line(_problem(Kinds.INTERNAL, detail))
@@ -175,18 +181,18 @@ class Execution:
 
     def _keep_now(self) -> None:
         """What is ready is stored; of a chunk only, and not its last lines, which end it."""
-        if self._claim.batch is not None and self._todo:
-            self._leases.keep(self._claim, self._ready, last=False)
+        if self.claim.batch is not None and self._todo:
+            self._leases.keep(self.claim, self._ready, last=False)
             self._ready = []
             self._kept = time.monotonic()
 
     def _tell(self, progress: dict[str, Any]) -> None:
-        if self._claim.batch is not None or time.monotonic() - self._told < TELL_EVERY:
+        if self.claim.batch is not None or time.monotonic() - self._told < TELL_EVERY:
             return
         self._told = time.monotonic()
         known = {} if self._report is None else _known(self._report)
         elapsed = {"elapsed": round(self._told - self._began, 3)}
-        self._leases.progress(self._claim, {**known, **progress, **elapsed})
+        self._leases.progress(self.claim, {**known, **progress, **elapsed})
 
 
 def _known(report: Answer) -> dict[str, Any]:

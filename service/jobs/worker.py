@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -33,6 +36,14 @@ TROUBLE = 1.0
 STOP_SECONDS = 4.0
 """A thread that takes longer to stop ends with the process, and its solver with it."""
 _log = get_logger()
+
+
+@dataclass
+class _Slot:
+    """What one thread has: a solver process, and a chunk whose last results are not kept yet."""
+
+    solver: SolverProcess
+    solved: Execution | None = None
 
 
 class Worker:
@@ -84,35 +95,46 @@ class Worker:
 
     def _serve(self) -> None:
         """One slot: job after job."""
-        solver = SolverProcess(self._solver)
+        slot = _Slot(SolverProcess(self._solver))
         while not self._stop.is_set():
-            try:
-                if not self._one(solver):
-                    solver.rest()
-                    self._wake.wait(IDLE)
-                    self._wake.clear()
-            except (DBAPIError, PoolTimeout, OSError) as error:
-                _log.error("worker_trouble", error=_first_line(error))
-                self._stop.wait(TROUBLE)
-        solver.stop()
+            self._try(self._one, slot)
+        self._try(self._settle, slot)
+        slot.solver.stop()
 
-    def _one(self, solver: SolverProcess) -> bool:
-        claim = self._leases.claim(self._identity.id)
-        if claim is None:
-            return False
-        self._held[claim.lease] = claim
-        started = time.monotonic()
+    def _try(self, step: Callable[[_Slot], None], slot: _Slot) -> None:
         try:
-            done = self._execute(claim, solver)
-        except (DBAPIError, PoolTimeout, OSError):
-            self._abandoned.append(claim)
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug fails its job; the slot goes on
-            _log.error("worker_bug", job_id=claim.id, exc_info=error)
-            self._leases.fail(claim, Problem(Kinds.INTERNAL, "A bug.").document(None))
-            done = False
-        finally:
-            del self._held[claim.lease]
+            step(slot)
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            _log.error("worker_trouble", error=_first_line(error))
+            self._stop.wait(TROUBLE)
+
+    def _one(self, slot: _Slot) -> None:
+        """A job, if there is one."""
+        claim = self._leases.claim(self._identity.id)
+        if claim is None and slot.solved is not None:
+            self._settle(slot)
+        elif claim is None:
+            slot.solver.rest()
+            self._wake.wait(IDLE)
+            self._wake.clear()
+        else:
+            self._held[claim.lease] = claim
+            with self._ending(claim):
+                self._execute(claim, slot)
+
+    def _execute(self, claim: Claim, slot: _Slot) -> None:
+        def wanted() -> bool:
+            return claim.lease not in self._unwanted and not self._stop.is_set()
+
+        bounds = Bounds.of_jobs(self._settings)
+        execution = Execution(claim, self._leases, bounds, self._settings.kill_after, wanted)
+        started = time.monotonic()
+        done = execution.run(slot.solver, lambda: self._settle(slot))
+        if done and claim.batch is not None:
+            self._settle(slot)
+            slot.solved = execution
+        elif not done and not self._stop.is_set():
+            self._leases.cancelled(claim)
         _log.info(
             "job",
             job_id=claim.id,
@@ -120,18 +142,27 @@ class Worker:
             done=done,
             duration_ms=round((time.monotonic() - started) * 1e3, 3),
         )
-        return True
 
-    def _execute(self, claim: Claim, solver: SolverProcess) -> bool:
-        def wanted() -> bool:
-            return claim.lease not in self._unwanted and not self._stop.is_set()
+    def _settle(self, slot: _Slot) -> None:
+        """Keep what the last chunk has brought, while the solver is at the next job already."""
+        execution, slot.solved = slot.solved, None
+        if execution is not None:
+            with self._ending(execution.claim):
+                execution.finish()
 
-        bounds = Bounds.of_jobs(self._settings)
-        execution = Execution(claim, self._leases, bounds, self._settings.kill_after, wanted)
-        done = execution.run(solver)
-        if not done and not self._stop.is_set():
-            self._leases.cancelled(claim)
-        return done
+    @contextmanager
+    def _ending(self, claim: Claim) -> Iterator[None]:
+        """Whatever goes wrong, the job is held no longer, and somebody does it."""
+        try:
+            yield
+        except (DBAPIError, PoolTimeout, OSError):
+            self._abandoned.append(claim)
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug fails its job; the slot goes on
+            _log.error("worker_bug", job_id=claim.id, exc_info=error)
+            self._leases.fail(claim, Problem(Kinds.INTERNAL, "A bug.").document(None))
+        finally:
+            self._held.pop(claim.lease, None)
 
     def _keep_house(self) -> None:
         """Heartbeats, cancellations, the sweep, and what is too old."""

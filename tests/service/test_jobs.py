@@ -236,8 +236,9 @@ def test_wrong_batches(client: TestClient) -> None:
     assert kind(post("/v1/batches", content=b"{}", headers=bad_key)) == (400, "bad-request")
 
 
-def test_metrics(client: TestClient) -> None:
+def test_metrics(client: TestClient, request_body: Body) -> None:
     client.get("/healthz")
+    submit(client, request_body)
     text = client.get("/metrics").text
     assert 'margincert_requests_total{route="/healthz",status="200"}' in text
     assert "margincert_jobs{" in text
