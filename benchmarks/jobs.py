@@ -1,8 +1,8 @@
 """What jobs and batches cost: over HTTP against the library, per point of a batch, per worker.
 
 1. A small certification over HTTP against the library call in this process: medians.
-2. A batch of points against the same solves in this process: processor time of the service with
-   all its processes, and the time that passes. The difference is the overhead.
+2. A batch of points against the same solves in this process: the time that passes, and the
+   processor time of the service with all its processes. The differences are the overhead.
 3. The same batch by one worker and by two.
 
 ``python -m benchmarks.jobs [POINTS]``; the default is 10,000 points.
@@ -136,11 +136,11 @@ def main(arguments: list[str]) -> int:
     met = [small()]
     alone = solves(count)
     one, used = batch(count, 1)
-    overhead = used - alone
-    print(f"{count} points: solves {alone:.2f} s of processor time, batch {used:.2f} s in "
-          f"{one:.2f} s; {_goal(overhead, OVERHEAD_GOAL, 's')}")  # fmt: skip
+    print(f"{count} points: solves {alone:.2f} s")
+    print(f"  time that passes {one:.2f} s, {_goal(one - alone, OVERHEAD_GOAL, 's')}")
+    print(f"  processor time   {used:.2f} s, {_goal(used - alone, OVERHEAD_GOAL, 's')}")
     two, _ = batch(count, 2)
-    met += [overhead <= OVERHEAD_GOAL, two <= RATIO_GOAL * one]
+    met += [one - alone <= OVERHEAD_GOAL, used - alone <= OVERHEAD_GOAL, two <= RATIO_GOAL * one]
     print(f"two workers: {two:.2f} s, {two / one:.2f} of one worker's (goal {RATIO_GOAL:g})")
     return int(not all(met))
 
