@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from service.jobs.entries import new_job, require_room
 from service.jobs.idempotency import Key, earlier
 from service.jobs.records import FINAL, OPEN, Batch, Status
 from service.problems import Kinds, Problem
@@ -79,8 +80,6 @@ class BatchBook:
         header: str | None,
         chunks: Sequence[Chunk],
     ) -> None:
-        from service.jobs.queue import new_job, require_room
-
         require_room(connection, len(chunks), self._max_queued)
         row = {
             "id": identity,

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from service.jobs.engine import Submission, Submitted
+from service.jobs.entries import new_job, require_room
 from service.jobs.events import Event, events_after, tell
 from service.jobs.idempotency import earlier
 from service.jobs.records import FINAL, Job, Status
@@ -114,34 +115,6 @@ class JobQueue:
         query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
-
-
-def new_job(identity: str, owner: str, kind: str, name: str | None) -> dict[str, Any]:
-    """The row of a job that waits; the request is left to add."""
-    return {
-        "id": identity,
-        "owner": owner,
-        "kind": kind,
-        "name": name,
-        "status": Status.QUEUED,
-        "created": time.time(),
-        "attempts": 0,
-        "cancel_requested": False,
-        "first": 0,
-        "lines": 1,
-        "batch": None,
-    }
-
-
-def require_room(connection: Connection, new: int, most: int) -> None:
-    """Refuse what would make the queue too long."""
-    waiting = connection.scalar(
-        select(func.count()).select_from(jobs).where(jobs.c.status == Status.QUEUED)
-    )
-    if (waiting or 0) + new > most:
-        raise Problem(
-            Kinds.QUEUE_FULL, f"{waiting} jobs wait already.", headers={"Retry-After": "30"}
-        )
 
 
 def delete_jobs(connection: Connection, identities: list[str]) -> None:
