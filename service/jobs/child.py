@@ -23,6 +23,7 @@ from service.process_limits import ONE_THREAD
 START_SECONDS = 120.0
 KILL_SECONDS = 5.0
 NAP = 0.01
+"""Seconds between two looks for the messages of a batch."""
 MOST_LINES = 2_000
 """Lines after which a child makes room for a new one, whatever it has piled up."""
 
