@@ -6,6 +6,7 @@ once: the walk leaves out what it has met before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -53,6 +54,28 @@ class Division:
 def canonical(node: Node) -> Node:
     """The node up to a permutation of filters of one kind."""
     return tuple(sorted(node, key=lambda r: (r.kind, r.signs, r.cuts)))
+
+
+def proved(root: Node, leaves: Mapping[Node, Leaf], splits: Mapping[Node, Split]) -> float:
+    """The largest bound that holds by the leaves of some part of the tree that covers ``root``.
+
+    A node may be a part of several others, and what only one of these proves about it is not
+    known to the rest: where a node has neither leaf nor split, nothing is proved below it.
+    """
+    values: dict[Node, float] = {}
+    stack = [(root, False)]
+    while stack:
+        node, below = stack.pop()
+        own = leaves[node].bound if node in leaves else -math.inf
+        parts = [canonical(c) for c in splits[node].children(node)] if node in splits else []
+        if not parts:
+            values[node] = own
+        elif below:
+            values[node] = max(own, min(values[part] for part in parts))
+        elif node not in values:
+            stack.append((node, True))
+            stack += [(part, False) for part in parts if part not in values]
+    return values[root]
 
 
 def covering(

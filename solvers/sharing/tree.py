@@ -21,7 +21,7 @@ from solvers.budget import Budget
 from solvers.errors import BudgetExceeded
 from solvers.nnls import nonnegative_least_squares
 from solvers.sharing.candidates import Candidates
-from solvers.sharing.cover import Division, Leaf, Node, Split, canonical, covering
+from solvers.sharing.cover import Division, Leaf, Node, Split, canonical, covering, proved
 from solvers.sharing.filters import Filter
 from solvers.sharing.program import Solved, solve
 from solvers.sharing.regions import Forms, Region, forms
@@ -129,7 +129,7 @@ def branch_and_bound(
     root = canonical(tuple(Region(p.kind, (0,) * len(p.planes)) for p in parts))
     order, nodes = count(), 0
     nothing = Leaf(root, 0.0, np.zeros(examples), ())
-    leaves, splits, closed = {root: nothing}, dict[Node, Split](), list[Leaf]()
+    leaves, splits = {root: nothing}, dict[Node, Split]()
     heap = [(0.0, next(order), root, nothing)]
     seen = {root}
     try:
@@ -141,9 +141,9 @@ def branch_and_bound(
             leaf, split = search.explore(node)
             heapq.heappop(heap)
             best = parent if leaf is None or leaf.bound < parent.bound else leaf
-            leaves[best.node] = best
+            if leaf is not None:
+                leaves[node] = leaf
             if split is None:
-                closed.append(best)
                 continue
             splits[node] = split
             for child in map(canonical, split.children(node)):
@@ -152,7 +152,7 @@ def branch_and_bound(
                     heapq.heappush(heap, (best.bound, next(order), child, best))
     except BudgetExceeded:
         pass
-    bound = min(leaf.bound for leaf in (*closed, *(parent for _, _, _, parent in heap)))
+    bound = proved(root, leaves, splits)
     tree = tuple(covering(root, leaves, splits, bound))
     complete = bound >= search.cutoff
     return Found(bound, candidates.best, tree, complete, nodes, candidates.target)
