@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from solvers.tables import CELLS, TablesResult, reproduce
-from solvers.tables.reproduce import DECIDED, Outcome
+from solvers.tables.reproduce import DECIDED, Outcome, wanted_of
 
 
 def reproduced(instances: int, seed: int, jobs: int | None) -> TablesResult:
     """Every cell; the bar, on standard error, counts the instances that count."""
-    total = sum(instances if hasattr(p, "draws") else 1 for c in CELLS for p in c.shown_by)
+    total = sum(wanted_of(part, instances) for cell in CELLS for part in cell.shown_by)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

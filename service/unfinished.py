@@ -8,11 +8,10 @@ import orjson
 
 from service.work import Answer, Task
 from solvers.answer import identified, nothing_known
-from solvers.flow.result import identified as identified_flow
 from solvers.flow.result import nothing_followed
 from solvers.options import Options
-from solvers.tables.result import TablesResult
-from solvers.tables.result import identified as identified_tables
+from solvers.tables import TablesResult
+from solvers.tables import result as tables
 
 PLACEHOLDER = b"{id}"
 """What stands for the id in the addresses of arrays before there is one."""
@@ -58,17 +57,15 @@ def _flow_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
         return Answer(empty["id"], orjson.dumps(empty))
     body = orjson.loads(report.body.replace(report.identity.encode(), PLACEHOLDER))
     del body["id"]
-    finished = identified_flow({**body, "certification_reason": detail})
+    finished = identified({**body, "certification_reason": detail}, "flow")
     return replace(report, identity=finished["id"], body=orjson.dumps(finished))
 
 
 def _tables_cut_short(task: Task, report: Answer | None, detail: str) -> Answer:
     """The cells that were reached."""
     if report is None:
-        body = TablesResult((), **task.settings, name=task.name).to_dict(detail)
+        known = TablesResult((), **task.settings, name=task.name).to_dict()
     else:
         known = orjson.loads(report.body)
-        missing = f"were not reached: {detail}"
-        summary = known["summary"].replace("were not reached", missing)
-        body = identified_tables({**known, "summary": summary})
+    body = tables.cut_short(known, detail)
     return Answer(body["id"], orjson.dumps(body))

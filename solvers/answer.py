@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,12 +70,7 @@ class Writer:
 
     def _reference(self, name: str, values: NDArray[np.float64]) -> Json:
         self.arrays[name] = values
-        digest = hashlib.sha256(npy_bytes(values)).hexdigest()
-        return {
-            "npy": f"/v1/certificates/{{id}}/arrays/{name}.npy",
-            "shape": list(values.shape),
-            "sha256": digest,
-        }
+        return reference(name, values)
 
     def parameters(self, name: str, theta: Vector) -> Any:
         """A point in internal units, shaped like ``parameters``."""
@@ -357,12 +352,32 @@ def canonical_json(body: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def identified(body: Json) -> Json:
-    """``body`` with its ``id`` first, and the id put into the addresses of its own arrays."""
-    hashed = {key: value for key, value in body.items() if key not in ("id", "timings")}
-    identity = "cert_" + hashlib.sha256(canonical_json(hashed)).hexdigest()
+def reference(name: str, values: NDArray[np.float64]) -> Json:
+    """What stands in an answer for an array beside it; :func:`identified` fills in the id."""
+    return {
+        "npy": f"/v1/certificates/{{id}}/arrays/{name}.npy",
+        "shape": list(values.shape),
+        "sha256": hashlib.sha256(npy_bytes(values)).hexdigest(),
+    }
+
+
+def identified(body: Json, kind: Literal["cert", "flow", "tables"] = "cert") -> Json:
+    """``body`` with its ``id`` first, and the id put into the addresses of its own arrays.
+
+    The id is ``kind`` and the SHA-256 of the canonical JSON without timings.
+    """
+    hashed = _untimed({key: value for key, value in body.items() if key != "id"})
+    identity = f"{kind}_" + hashlib.sha256(canonical_json(hashed)).hexdigest()
     filled = _with_id(body, identity)
     return {"id": identity, **{k: v for k, v in filled.items() if k != "id"}}
+
+
+def _untimed(body: Json) -> Json:
+    """Without its timings, and those of the certification within it."""
+    kept = {key: value for key, value in body.items() if key != "timings"}
+    if kept.get("certification"):
+        kept["certification"] = _untimed(kept["certification"])
+    return kept
 
 
 def _with_id(value: Any, identity: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.answer import INLINE_LIMIT, Json, canonical_json, npy_bytes, tolerances, versions
+from solvers.answer import INLINE_LIMIT, Json, identified, reference, tolerances, versions
 from solvers.certification import Certification
 from solvers.flow.conserved import Drift
 from solvers.flow.events import Event
@@ -177,7 +176,7 @@ class FlowResult:
             "versions": versions(),
             "timings": self.timings,
         }
-        return identified(body)
+        return identified(body, "flow")
 
     @property
     def summary(self) -> str:
@@ -206,11 +205,7 @@ class FlowResult:
 
     def _reference(self, name: str, values: Vector) -> Json:
         self.arrays[name] = values
-        return {
-            "npy": f"/v1/certificates/{{id}}/arrays/{name}.npy",
-            "shape": list(values.shape),
-            "sha256": hashlib.sha256(npy_bytes(values)).hexdigest(),
-        }
+        return reference(name, values)
 
     def _polish(self) -> Json | None:
         if self.polish is None:
@@ -272,27 +267,9 @@ def nothing_followed(name: str | None, reason: str) -> Json:
             "trajectory": [],
             "versions": versions(),
             "timings": {},
-        }
+        },
+        "flow",
     )
-
-
-def identified(body: Json) -> Json:
-    """``body`` with its ``id`` first: ``flow_`` and the SHA-256 of the canonical JSON."""
-    hashed = {key: value for key, value in body.items() if key not in ("id", "timings")}
-    if hashed.get("certification"):
-        inner = hashed["certification"]
-        hashed["certification"] = {k: v for k, v in inner.items() if k != "timings"}
-    identity = "flow_" + hashlib.sha256(canonical_json(hashed)).hexdigest()
-    filled = {k: _with_id(v, identity) for k, v in body.items() if k != "id"}
-    return {"id": identity, **filled}
-
-
-def _with_id(value: Any, identity: str) -> Any:
-    if isinstance(value, dict) and set(value) == {"npy", "shape", "sha256"}:
-        return {**value, "npy": value["npy"].replace("{id}", identity)}
-    if isinstance(value, Sequence) and value and isinstance(value[0], dict):
-        return [_with_id(item, identity) for item in value]
-    return value
 
 
 def _event(event: Event) -> Json:

@@ -81,12 +81,17 @@ def reproduce(
         for place, cell in enumerate(CELLS):
             shown = []
             for part, what in enumerate(cell.shown_by):
-                wanted = instances if isinstance(what, Sampled) else 1
+                wanted = wanted_of(what, instances)
                 one = partial(_outcome, place, part, seed, time_limit)
                 outcomes = _in_order(map_, one, 2 * jobs, wanted * MOST_DRAWS)
                 told = _until(outcomes, wanted, partial(_tell, progress, place, part))
                 shown.append(_counted(what, wanted, told))
             yield CellOutcome(cell, tuple(shown))
+
+
+def wanted_of(what: Sampled | Constructed, instances: int) -> int:
+    """How many instances show a part of a cell: a construction is one."""
+    return instances if isinstance(what, Sampled) else 1
 
 
 @contextmanager

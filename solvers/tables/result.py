@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.answer import canonical_json, versions
+from solvers.answer import Json, identified, versions
 from solvers.tables.cells import CELLS
 from solvers.tables.report import as_markdown
 from solvers.tables.reproduce import CellOutcome
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,37 +46,38 @@ class TablesResult:
         """None: no answer stands within this one."""
         return ()
 
-    def to_dict(self, stopped: str | None = None) -> Json:
-        """The answer in JSON types; ``stopped``: why some cells are missing."""
+    def to_dict(self) -> Json:
+        """The answer in JSON types."""
+        cells = [_cell(outcome) for outcome in self.outcomes]
         return identified(
             {
                 "name": self.name,
-                "summary": self._summary(stopped),
+                "summary": _summary(cells),
                 "instances": self.instances,
                 "seed": self.seed,
                 "complete": self.complete,
                 "as_the_paper_says": self.as_the_paper_says,
-                "cells": [_cell(outcome) for outcome in self.outcomes],
+                "cells": cells,
                 "markdown": as_markdown(self.outcomes, instances=self.instances, seed=self.seed),
                 "versions": versions(),
                 "timings": {"tables": self.seconds},
-            }
+            },
+            "tables",
         )
 
-    def _summary(self, stopped: str | None) -> str:
-        good = sum(outcome.as_the_paper_says for outcome in self.outcomes)
-        text = f"{good} of {len(CELLS)} cells came out as in the paper"
-        missing = len(CELLS) - len(self.outcomes)
-        if missing:
-            text += f"; {missing} were not reached" + (f": {stopped}" if stopped else "")
-        return text + "."
+
+def cut_short(body: Json, why: str) -> Json:
+    """An answer with some cells missing, and why."""
+    return identified({**body, "summary": _summary(body["cells"], why)}, "tables")
 
 
-def identified(body: Json) -> Json:
-    """``body`` with its ``id`` first: ``tables_`` and the SHA-256 of the canonical JSON."""
-    content = {key: value for key, value in body.items() if key != "id"}
-    hashed = {key: value for key, value in content.items() if key != "timings"}
-    return {"id": "tables_" + hashlib.sha256(canonical_json(hashed)).hexdigest(), **content}
+def _summary(cells: Sequence[Json], why: str | None = None) -> str:
+    good = sum(cell["as_the_paper_says"] for cell in cells)
+    text = f"{good} of {len(CELLS)} cells came out as in the paper"
+    missing = len(CELLS) - len(cells)
+    if missing:
+        text += f"; {missing} were not reached" + (f": {why}" if why else "")
+    return text + "."
 
 
 def _cell(outcome: CellOutcome) -> Json:

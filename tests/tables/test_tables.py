@@ -15,6 +15,7 @@ from solvers.tables import CELLS, CellOutcome, TablesResult, as_markdown, reprod
 from solvers.tables.cells import Constructed, Sampled
 from solvers.tables.instances import Draw, instance
 from solvers.tables.reproduce import Shown
+from solvers.tables.result import cut_short
 
 PAPER = {
     1: {
@@ -100,7 +101,7 @@ def test_the_answer_says_what_is_missing() -> None:
     assert full["cells"][0]["shown_by"][0]["redrawn"] == {"hypothesis": 3}
     assert full["id"] == TablesResult(cells, 25, 3, "mine", 2.0).to_dict()["id"]
     assert full["id"] != TablesResult(cells, 25, 4, "mine", 1.5).to_dict()["id"]
-    part = TablesResult(cells[:3], 25, 3).to_dict("no more time")
+    part = cut_short(TablesResult(cells[:3], 25, 3).to_dict(), "no more time")
     assert part["complete"] is False
     assert part["as_the_paper_says"] is None
     assert part["summary"].endswith("15 were not reached: no more time.")
